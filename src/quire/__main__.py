@@ -1,0 +1,3 @@
+from quire.cli.main import main
+
+main()

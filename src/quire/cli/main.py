@@ -1,0 +1,98 @@
+"""The `quire` command: finds the module of a command, runs it, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+import quire
+from quire.errors import QuireError
+
+# One line each, so that `quire --help` imports none of them.
+COMMANDS = {
+    "ingest": "Read folders of documents into a corpus; every file is accounted for.",
+    "train": "Train a language model from folders or a corpus, in the minutes you give it.",
+    "generate": "Write text with a trained model.",
+    "eval": "Score a model on any text: bits per byte, perplexity, next-token accuracy.",
+    "plot": "Draw the pictures of a run from its metrics.",
+    "show": "Say what a corpus, a run or a file is, and where a token came from.",
+    "doctor": "Say what this machine can do for quire.",
+}
+
+
+class CommandGroup(TyperGroup):
+    """Imports `quire.cli.NAME` only when NAME is called; lists the others by their one line."""
+
+    listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        if self.listing:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+        function = importlib.import_module(f"quire.cli.{cmd_name}").command
+        holder = typer.Typer(add_completion=False)
+        holder.command(cmd_name, help=function.__doc__ or COMMANDS[cmd_name])(guarded(function))
+        return typer.main.get_command(holder)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.listing = True
+        super().format_help(ctx, formatter)
+
+
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    """Return `function` with quire's errors printed as one message and turned into exit codes."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+            sys.stdout.flush()
+        except QuireError as error:
+            print(f"quire: {error}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            print("quire: interrupted", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader of our output left (`quire generate … | head`): nothing to tell it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+    return run
+
+
+app = typer.Typer(
+    cls=CommandGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"quire {quire.__version__}")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def about(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """From a folder of documents to a language model of it."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="quire")

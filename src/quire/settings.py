@@ -1,0 +1,115 @@
+"""Settings: each exists once, with its type, default, bounds and one sentence that is also its help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from quire.errors import UsageError
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib  # type: ignore[import-not-found,no-redef]
+
+
+class Settings(BaseModel):
+    """Base of every group of settings: frozen, no unknown keys, each field with a description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def help_of(settings: type[Settings], field: str) -> str:
+    """Return the one sentence that documents `field`, for a command's help."""
+    return settings.model_fields[field].description or ""
+
+
+def default_of(settings: type[Settings], field: str) -> Any:
+    """Return the default of `field`, for a command's help."""
+    return settings.model_fields[field].get_default(call_default_factory=True)
+
+
+def build(settings: type[S], values: Mapping[str, Any], *, where: str = "settings") -> S:
+    """Validate `values` (nested mappings) as `settings`.
+
+    Raises:
+        UsageError: names every key that is unknown or out of bounds, and what is allowed.
+    """
+    try:
+        return settings.model_validate(dict(values))
+    except ValidationError as error:
+        raise UsageError("; ".join(_sentences(settings, error)), where=where) from None
+
+
+def _sentences(settings: type[Settings], error: ValidationError) -> list[str]:
+    lines = []
+    for issue in error.errors():
+        key = ".".join(str(part) for part in issue["loc"]) or "(the whole)"
+        if issue["type"] == "extra_forbidden":
+            known = ", ".join(_known_keys(settings, issue["loc"][:-1]))
+            lines.append(f"unknown key {key!r}, known there: {known}")
+        else:
+            lines.append(f"{key} = {issue['input']!r}: {issue['msg'][0].lower()}{issue['msg'][1:]}")
+    return lines
+
+
+def _known_keys(settings: type[Settings], path: Sequence[Any]) -> list[str]:
+    group: Any = settings
+    for part in path:
+        group = group.model_fields[part].annotation
+    return sorted(group.model_fields)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file as nested dictionaries. Raises `UsageError` where it is missing or not TOML."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError("no such file", where=path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(str(error), where=path) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"not valid TOML: {error}", where=path) from None
+
+
+def parse_assignment(text: str) -> tuple[list[str], Any]:
+    """Split `a.b=value` into its path and value; the value is read as TOML where it is TOML, else as a string.
+
+    Raises:
+        UsageError: there is no `=` or the key is empty.
+    """
+    key, found, value = text.partition("=")
+    path = [part.strip() for part in key.split(".")]
+    if not found or not all(path):
+        raise UsageError(f"{text!r} is not of the form key.subkey=value", where="--set")
+    try:
+        return path, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return path, value
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `over` laid on top, group by group; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def with_assignments(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Return `values` with each `a.b=value` of `assignments` laid on top, in order."""
+    result = dict(values)
+    for text in assignments:
+        path, value = parse_assignment(text)
+        tree: Any = value
+        for part in reversed(path):
+            tree = {part: tree}
+        result = merge(result, tree)
+    return result
