@@ -1,0 +1,110 @@
+"""What a file is: by the end of its name, and by a check of its content."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from quire.documents import languages
+from quire.documents.document import DroppedFile
+from quire.documents.formats.text import MEDIA_TYPES as TEXT_TYPES
+from quire.errors import ReadError
+
+
+class Kind(NamedTuple):
+    """Which reader takes a file, and what the file is."""
+
+    reader: str
+    media_type: str
+    language: str | None = None
+
+
+IMAGE_EXTENSIONS = frozenset(
+    (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif")
+)
+HTML_EXTENSIONS = frozenset((".html", ".htm", ".xhtml", ".xht"))
+
+UNSUPPORTED: dict[str, str] = {
+    **dict.fromkeys(
+        (".doc", ".docx", ".docm", ".dot", ".dotx", ".odt", ".rtf", ".pages", ".wpd"), "a word processor file"
+    ),
+    **dict.fromkeys((".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers"), "a spreadsheet"),
+    **dict.fromkeys((".ppt", ".pptx", ".pptm", ".odp", ".key"), "a slide deck"),
+    **dict.fromkeys((".epub", ".mobi", ".azw", ".azw3", ".fb2", ".djvu", ".chm"), "an electronic book"),
+    **dict.fromkeys((".zip", ".jar", ".war", ".whl", ".egg", ".7z", ".rar", ".cab", ".iso"), "an archive"),
+    **dict.fromkeys((".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".br"), "an archive"),
+    **dict.fromkeys((".eml", ".msg", ".mbox", ".pst"), "mail"),
+    **dict.fromkeys((".ipynb",), "a notebook"),
+    **dict.fromkeys((".sqlite", ".sqlite3", ".db", ".parquet", ".feather", ".arrow", ".mdb"), "a table or database"),
+    **dict.fromkeys((".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".ico"), "a picture of a kind not read"),
+    **dict.fromkeys(
+        (".mp3", ".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp4", ".mkv", ".mov", ".avi", ".webm"), "sound or film"
+    ),
+}
+"""Extensions that no reader takes yet, and what they are."""
+
+PDF_HEADER = b"%PDF-"
+PDF_HEADER_WITHIN = 1024
+"""A PDF's header may stand behind this many bytes of other things (PDF 1.7, implementation note 13)."""
+
+_HTML_START = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE | re.DOTALL
+)
+
+
+def kind_of(name: str, data: bytes) -> Kind:
+    """Return what the file `name` with the bytes `data` is.
+
+    Magic numbers go before the extension, so that a PNG called .jpg and a PDF called .txt are read as what they are;
+    clean text under an unknown extension is plain text (whether it is clean, the text reader decides).
+
+    Raises:
+        DroppedFile: "unsupported", naming the extension.
+        ReadError: the extension says PDF or picture and the content does not.
+    """
+    extension = languages.extension_of(name)
+    if extension in UNSUPPORTED:
+        raise DroppedFile("unsupported", f"{UNSUPPORTED[extension]} ({extension}) is not read yet")
+    image = image_type(data)
+    if image is not None:
+        return Kind("image", image)
+    if data.startswith(PDF_HEADER) or (extension == ".pdf" and PDF_HEADER in data[:PDF_HEADER_WITHIN]):
+        return Kind("pdf", "application/pdf")
+    if extension == ".pdf":
+        raise ReadError(f"no PDF header in the first {PDF_HEADER_WITHIN} bytes, so this is not a PDF", where=name)
+    if extension in IMAGE_EXTENSIONS:
+        raise ReadError(f"not a picture: the content of this {extension} file is of another kind", where=name)
+    if extension in HTML_EXTENSIONS:
+        return Kind("html", "text/html")
+    if extension in TEXT_TYPES:
+        return Kind("text", TEXT_TYPES[extension])
+    head = data[:65536].decode("latin-1")  # enough to see the first line, and which of two rival languages it is
+    language = languages.language_of(name, head)
+    if language is not None:
+        return Kind("code", languages.MEDIA_TYPES[language], language)
+    if data.startswith((b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a", b"\xfd7zXZ\x00", b"BZh")):
+        raise DroppedFile("unsupported", "an archive by its first bytes is not read yet")
+    if _HTML_START.match(data[:4096]):
+        return Kind("html", "text/html")
+    return Kind("text", "text/plain")
+
+
+def image_type(data: bytes) -> str | None:
+    """Return the media type of the picture that `data` begins as, or None."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "image/tiff"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    # "BM" alone begins many a text; the four reserved bytes and the size of the next header make it a bitmap.
+    if data.startswith(b"BM") and data[6:10] == bytes(4) and data[14:18] in _BITMAP_HEADERS:
+        return "image/bmp"
+    return None
+
+
+_BITMAP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))

@@ -1,0 +1,57 @@
+"""Which files are read, and how."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pydantic import Field
+
+from quire.settings import Settings
+
+READERS_VERSION = 1
+"""Raised whenever a reader would give another text for the same bytes; it makes every fingerprint new."""
+
+
+class WalkSettings(Settings):
+    """Which files under the given folders are documents."""
+
+    gitignore: bool = True
+    """Leave out what the .gitignore files at and under each given folder name, in a git repository or not."""
+    hidden: bool = False
+    """Also take files and folders whose names begin with a dot."""
+    exclude: tuple[str, ...] = ()
+    """More patterns to leave out, written as in a .gitignore file at each given folder."""
+
+    def fingerprint(self) -> str:
+        """Return a hash, in hexadecimal, that is the same exactly where the same files would be taken."""
+        return _fingerprint(self, without=set())
+
+
+class ReadSettings(Settings):
+    """How a file becomes text, and what is too large to try."""
+
+    max_file_bytes: int = Field(default=256 * 2**20, ge=1)
+    """Files of more bytes are dropped."""
+    max_pages: int = Field(default=5000, ge=1)
+    """PDFs and pictures of more pages are dropped."""
+    max_pixels: int = Field(default=150_000_000, ge=1)
+    """Pictures of more pixels are dropped; a scan of A0 at 300 dots per inch has 139,000,000."""
+    ocr: bool = True
+    """Recognise text in pictures and in PDF pages that have no usable text layer."""
+    ocr_dpi: int = Field(default=150, ge=72, le=400)
+    """Dots per inch of a page as it is given to recognition."""
+    ocr_min_confidence: float = Field(default=0.5, ge=0, le=1)
+    """Recognised lines that are less sure than this are left out."""
+    ocr_threads: int = Field(default=1, ge=1)
+    """Threads of one recognition; files are read side by side, so one each is fastest for a folder."""
+
+    def fingerprint(self) -> str:
+        """Return a hash, in hexadecimal, that is the same exactly where every file would give the same text."""
+        return _fingerprint(self, without={"ocr_threads"})
+
+
+def _fingerprint(settings: Settings, without: set[str]) -> str:
+    values = {"readers": READERS_VERSION, **settings.model_dump(mode="json", exclude=without)}
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
