@@ -10,6 +10,7 @@ with targets of `IGNORED`: nothing is dropped. The windows come in an order that
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ IGNORED = -100
 Tokens = np.ndarray[Any, np.dtype[np.int64]]
 
 _SHIFT, _ORDER = 1, 2  # what a key is for
+_LOOK_AHEAD = 1024  # windows shuffled at once: a batch of 16 x 256 takes 0.1 ms so, and 0.4 ms shuffled by itself
 
 
 class TokenRow(Protocol):
@@ -115,21 +117,27 @@ class BatchStream:
         self._epoch = epoch
         self._windows = EpochWindows.of(split.num_tokens, context_length, seed, epoch)
         self._window = window
+        self._ahead: deque[tuple[int, int]] = deque()
         if epoch < 0 or not 0 <= window <= self._windows.count:
             raise UsageError(f"no window {window} in epoch {epoch}, which has {self._windows.count}")
 
     def next_batch(self) -> Batch:
         """Return the next B windows; where an epoch ends, the next begins in the same batch."""
-        bounds: list[tuple[int, int]] = []
-        while len(bounds) < self._shape[0]:
-            if self._window == self._windows.count:
-                self._epoch += 1
-                self._window = 0
-                self._windows = EpochWindows.of(self._split.num_tokens, self._shape[1], self._seed, self._epoch)
-            stop = min(self._window + self._shape[0] - len(bounds), self._windows.count)
-            bounds += self._windows.bounds(self._window, stop)
-            self._window = stop
-        return _gather(self._split, [(begin, begin, end) for begin, end in bounds], self._shape)
+        rows = []
+        for _ in range(self._shape[0]):
+            if not self._ahead:
+                self._look_ahead()
+            begin, end = self._ahead.popleft()
+            rows.append((begin, begin, end))
+            self._window += 1
+        return _gather(self._split, rows, self._shape)
+
+    def _look_ahead(self) -> None:
+        if self._window == self._windows.count:
+            self._epoch += 1
+            self._window = 0
+            self._windows = EpochWindows.of(self._split.num_tokens, self._shape[1], self._seed, self._epoch)
+        self._ahead.extend(self._windows.bounds(self._window, min(self._window + _LOOK_AHEAD, self._windows.count)))
 
     def state(self) -> dict[str, int]:
         """Return the place of the next window: with seed, T and B all that a stream needs to go on exactly."""
