@@ -1,0 +1,1 @@
+"""Model folders of the ecosystem, in and out."""
