@@ -7,6 +7,9 @@ from pathlib import Path
 
 from quire.documents.document import Document, DroppedFile
 from quire.documents.formats.code import read_code
+from quire.documents.formats.html import read_html
+from quire.documents.formats.image import read_image
+from quire.documents.formats.pdf import read_pdf
 from quire.documents.formats.reader import Reader, SourceFile
 from quire.documents.formats.text import read_text
 from quire.documents.kinds import kind_of
@@ -18,6 +21,9 @@ __all__ = ["READERS", "DroppedFile", "read_bytes", "read_file"]
 READERS: dict[str, Reader] = {
     "text": read_text,
     "code": read_code,
+    "pdf": read_pdf,
+    "image": read_image,
+    "html": read_html,
 }
 """The reader of each kind that `kind_of` knows."""
 

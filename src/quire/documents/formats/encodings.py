@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 from typing import NamedTuple
 
@@ -38,11 +39,15 @@ class Decoded(NamedTuple):
     mark: int
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, stated: str | None = None) -> Decoded:
     """Return the text of `data`, without its byte order mark.
 
-    A byte order mark decides; else strict UTF-8 over the whole of `data`; else the single-byte or East Asian
-    encoding that the whole of it fits. Line ends stay as they are.
+    A byte order mark decides; else strict UTF-8 over the whole of `data`; else what the file states; else the
+    single-byte or East Asian encoding that the whole of it fits. Line ends stay as they are.
+
+    Args:
+        data: a whole file: the first kilobytes of one say nothing of a single £ at its end.
+        stated: the encoding that the file itself names, if it does; "iso-8859-1" is taken for cp1252, as browsers do.
 
     Raises:
         DroppedFile: with rule "binary", where the bytes are no text: they hold a NUL, or too many controls.
@@ -61,6 +66,10 @@ def decode(data: bytes) -> Decoded:
         return Decoded(data.decode("utf-8"), "utf-8", 0)
     except UnicodeDecodeError as error:
         wrong = error.start
+    if stated is not None:
+        encoding = "cp1252" if stated.lower() in ("iso-8859-1", "latin1", "us-ascii", "ascii") else stated
+        with contextlib.suppress(UnicodeDecodeError, LookupError):
+            return Decoded(data.decode(encoding), encoding, 0)
     controls = len(data) - len(data.translate(None, _CONTROLS))
     if controls > _MAX_CONTROL_SHARE * len(data):
         raise DroppedFile("binary", f"not UTF-8 at offset {wrong}, and {controls} of {len(data)} bytes are controls")

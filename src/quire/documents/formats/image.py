@@ -1,0 +1,103 @@
+"""Pictures of pages: PNG, JPEG, TIFF with its pages, WebP, BMP, GIF; their text is recognised."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from quire.documents.document import Document, DroppedFile
+from quire.documents.formats.pages import Page, document_of
+from quire.documents.formats.reader import SourceFile
+from quire.documents.ocr import recognise, shrink
+from quire.documents.settings import ReadSettings
+from quire.errors import ReadError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from quire.documents.ocr import Picture
+
+# Formats whose frames are pages; those of an animation show the same thing again and again, so the first is read.
+_PAGED = frozenset(("image/tiff",))
+
+# Resolutions outside of these are the defaults of cameras and drawing programs, not of a scanner.
+_CREDIBLE_DPI = (100.0, 2400.0)
+
+# Without a credible resolution the long side is taken for that of a sheet of A4 or US letter.
+_SHEET_INCHES = 11.4
+
+
+def read_image(file: SourceFile, settings: ReadSettings) -> list[Document]:
+    """Return the recognised text of each page of `file`.
+
+    Raises:
+        DroppedFile: "no-text" where nothing is recognised or recognition is off; "too-large" by pixels or pages.
+        ReadError: the picture is broken or cut short.
+    """
+    if not settings.ocr:
+        raise DroppedFile("no-text", "a picture, and recognition of text is off")
+    try:
+        pages = [_read_page(picture, dpi, settings) for picture, dpi in _frames(file, settings)]
+    except (OSError, ValueError, SyntaxError, EOFError, OverflowError, KeyError, IndexError, struct.error) as error:
+        # What Pillow's readers raise on broken pictures; its own UnidentifiedImageError is an OSError.
+        raise ReadError(f"a broken picture: {error}", where=file.where) from error
+    return [document_of(file, pages)]
+
+
+def _read_page(picture: Picture, dpi: float, settings: ReadSettings) -> Page:
+    recognised = recognise(shrink(picture, dpi, settings), settings)
+    return Page(recognised.text, recognised.confidences)
+
+
+def _frames(file: SourceFile, settings: ReadSettings) -> Iterator[tuple[Picture, float]]:
+    """Yield each page as grey dots, upright as its EXIF tag says, with its dots per inch."""
+    from PIL import Image, ImageOps
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata, and of sizes below the limit checked here
+        try:
+            image = Image.open(io.BytesIO(file.data))
+        except Image.DecompressionBombError as error:
+            raise DroppedFile("too-large", str(error)) from None
+        with image:
+            count = getattr(image, "n_frames", 1) if file.media_type in _PAGED else 1
+            if count > settings.max_pages:
+                raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
+            for number in range(count):
+                image.seek(number)
+                if image.width * image.height > settings.max_pixels:
+                    size = f"{image.width:,} x {image.height:,} pixels"
+                    raise DroppedFile("too-large", f"{size}, more than max_pixels = {settings.max_pixels:,}")
+                dpi = _dpi(image)
+                yield _grey(ImageOps.exif_transpose(image)), dpi
+
+
+def _dpi(image: Image.Image) -> float:
+    stated = image.info.get("dpi", (0, 0))
+    try:
+        dpi = float(max(stated))
+    except (TypeError, ValueError):
+        dpi = 0.0
+    low, high = _CREDIBLE_DPI
+    return dpi if low <= dpi <= high else max(image.width, image.height) / _SHEET_INCHES
+
+
+def _grey(image: Image.Image) -> Picture:
+    """Return `image` in 8-bit grey, what is transparent as white paper."""
+    import numpy as np
+    from PIL import Image
+
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more: stretch what is there
+        wide = np.asarray(image, dtype=np.float64)
+        low, high = float(wide.min()), float(wide.max())
+        stretched = (wide - low) * (255 / (high - low)) if high > low else np.full(wide.shape, 255.0)
+        return stretched.astype(np.uint8)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, "white")
+        paper.alpha_composite(image)
+        image = paper
+    return np.array(image.convert("L"))
