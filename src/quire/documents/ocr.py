@@ -15,7 +15,6 @@ from quire.documents.settings import ReadSettings
 from quire.errors import QuireError
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     Picture = npt.NDArray[Any]  # (height, width) of uint8, 0 black to 255 white
