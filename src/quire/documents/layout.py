@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,29 +27,44 @@ class Box:
         return self.bottom - self.top
 
 
-# A gutter is this many line heights wide at least; between words it is 0.3, in justified text up to 1.
-_MIN_GUTTER = 1.0
+# Edges are this many line heights uncertain: recognition draws its boxes around letters loosely, and a ragged or an
+# overhanging line may stand a little into the gutter.
+_TOLERANCE = 0.5
 
 # Rows on each side of a gutter, at least: fewer are a caption, or a number beside a heading.
 _MIN_ROWS = 3
 
-# Headings and wide figures may cross a gutter, but no more of the lines than this.
+# Of the boxes to the right of a gutter this share begins right at it, at least.
+_MIN_ALIGNED = 0.15
+
+# Headings and wide figures may cross a gutter, but no more of the boxes than this.
 _MAX_CROSSING = 0.25
 
-# A column's lines are this share of the column's width, at their median: the cells of a table are narrower, and a
-# table is read row by row.
-_MIN_FILL = 0.5
+# The cells of a table are read row by row. They are told from the lines of a column by their length: a column's lines
+# are at their median this many line heights long, and fill this share of its width; beside a picture they fill less.
+_MIN_LINE = 6.0
+_MIN_FILL = 0.4
 
 # Rows further apart than this many usual distances belong to different paragraphs.
 _PARAGRAPH_GAP = 1.6
 
 
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Boxes to the left and to the right of a gutter, and those that cross it."""
+
+    left: list[int]
+    right: list[int]
+    crossing: list[int]
+
+
 def in_reading_order(boxes: Sequence[Box]) -> list[list[int]]:
     """Return the indices of `boxes` row by row as one reads them; an empty row stands between paragraphs.
 
-    A page is cut at its best gutter, the widest vertical strip that few boxes cross. What crosses it (a title, a wide
-    figure's caption) divides the page into bands; in each band everything left of the gutter is read before anything
-    right of it. The parts are cut again until no gutter is left.
+    A part of the page is cut at its best gutter: an x at which many boxes begin, before which many end, and which
+    few cross. A box that crosses with nothing beside it (a title) divides the part into bands; in each band everything
+    left of the gutter is read before anything right of it, and what stands in the gutter itself (a caption between
+    columns) after both. Both sides are cut again until no gutter is left.
     """
     rows: list[list[int]] = []
     for block in _blocks(boxes, list(range(len(boxes)))):
@@ -59,63 +75,69 @@ def in_reading_order(boxes: Sequence[Box]) -> list[list[int]]:
 
 
 def _blocks(boxes: Sequence[Box], members: list[int]) -> list[list[int]]:
-    gutter = _best_gutter(boxes, members)
-    if gutter is None:
-        return [members]
-    crossing = sorted((i for i in members if _crosses(boxes[i], gutter)), key=lambda i: boxes[i].top)
+    """Return `members` as blocks of one column each, in the order they are read."""
+    cut = _best_cut(boxes, members)
+    if cut is None:
+        return [members] if members else []
+    beside = cut.left + cut.right
+    dividers = [i for i in cut.crossing if not any(_same_row(boxes[i], boxes[j]) for j in beside)]
+    # Everything else goes into the band above the first divider that stands below it.
+    dividers.sort(key=lambda i: _middle(boxes[i]))
+    limits = [_middle(boxes[i]) for i in dividers]
+    bands = [_Cut([], [], []) for _ in range(len(dividers) + 1)]
+    for side in ("left", "right", "crossing"):
+        for i in getattr(cut, side):
+            if i not in dividers:
+                getattr(bands[bisect.bisect(limits, _middle(boxes[i]))], side).append(i)
     blocks: list[list[int]] = []
-    rest = sorted((i for i in members if not _crosses(boxes[i], gutter)), key=lambda i: _middle(boxes[i]))
-    for divider in [*crossing, None]:
-        above = [i for i in rest if divider is None or _middle(boxes[i]) < _middle(boxes[divider])]
-        rest = rest[len(above) :]
-        left = [i for i in above if boxes[i].right <= gutter]
-        right = [i for i in above if boxes[i].right > gutter]
-        blocks.extend(block for side in (left, right) if side for block in _blocks(boxes, side))
+    heading: list[int] = []  # dividers with no column between them are one block
+    for divider, band in itertools.zip_longest(dividers, bands):
+        columns = [*_blocks(boxes, band.left), *_blocks(boxes, band.right), *_blocks(boxes, band.crossing)]
+        if columns and heading:
+            blocks.append(heading)
+            heading = []
+        blocks.extend(columns)
         if divider is not None:
-            # Dividers that follow each other without a column between them are one block.
-            if above or not blocks or blocks[-1][-1] not in crossing:
-                blocks.append([divider])
-            else:
-                blocks[-1].append(divider)
-    return blocks
+            heading.append(divider)
+    return [*blocks, heading] if heading else blocks
 
 
-def _best_gutter(boxes: Sequence[Box], members: list[int]) -> float | None:
-    """Return the x of the widest gutter of `members`, or None if they stand in one column."""
+def _best_cut(boxes: Sequence[Box], members: list[int]) -> _Cut | None:
+    """Return the cut of `members` at their clearest gutter, or None if they stand in one column."""
     if len(members) < 2 * _MIN_ROWS:
         return None
-    height = median(boxes[i].height for i in members)
-    best: tuple[float, float] | None = None
-    # A gutter ends where some box begins; it begins at the nearest right edge before that, the crossing boxes apart.
-    for right in sorted({boxes[i].left for i in members}):
-        before = [i for i in members if boxes[i].right <= right]
-        after = [i for i in members if boxes[i].left >= right]
-        crossing = len(members) - len(before) - len(after)
-        if crossing > _MAX_CROSSING * len(members) or not before:
+    tolerance = _TOLERANCE * median(boxes[i].height for i in members)
+    best: tuple[int, _Cut] | None = None
+    for x in sorted({boxes[i].left for i in members}):
+        right = [i for i in members if boxes[i].left >= x - tolerance]
+        left = [i for i in members if boxes[i].left < x - tolerance and boxes[i].right <= x + tolerance]
+        aligned = sum(1 for i in right if boxes[i].left <= x + tolerance)
+        crossing = len(members) - len(left) - len(right)
+        if aligned < max(_MIN_ROWS, _MIN_ALIGNED * len(right)) or crossing > _MAX_CROSSING * len(members):
             continue
-        width = right - max(boxes[i].right for i in before)
-        if width < _MIN_GUTTER * height or not (_is_column(boxes, before) and _is_column(boxes, after)):
+        clearness = aligned - 2 * crossing
+        if best is not None and clearness <= best[0]:
             continue
-        if _shared_height(boxes, before, after) < _MIN_ROWS * height:
-            continue
-        if best is None or width > best[0]:
-            best = (width, right - width / 2)
+        if _is_column(boxes, left) and _is_column(boxes, right) and _stand_beside(boxes, left, right):
+            sides = {*left, *right}
+            best = (clearness, _Cut(left, right, [i for i in members if i not in sides]))
     return None if best is None else best[1]
 
 
 def _is_column(boxes: Sequence[Box], members: list[int]) -> bool:
-    rows = _rows(boxes, members)
-    if sum(bool(row) for row in rows) < _MIN_ROWS:
+    rows = [row for row in _rows(boxes, members) if row]
+    if len(rows) < _MIN_ROWS:
         return False
     width = max(boxes[i].right for i in members) - min(boxes[i].left for i in members)
-    filled = median(sum(boxes[i].width for i in row) for row in rows if row)
-    return filled >= _MIN_FILL * width
+    line = median(sum(boxes[i].width for i in row) for row in rows)
+    return line >= max(_MIN_FILL * width, _MIN_LINE * median(boxes[i].height for i in members))
 
 
-def _shared_height(boxes: Sequence[Box], before: list[int], after: list[int]) -> float:
-    top = max(min(boxes[i].top for i in side) for side in (before, after))
-    bottom = min(max(boxes[i].bottom for i in side) for side in (before, after))
-    return bottom - top
+def _stand_beside(boxes: Sequence[Box], left: list[int], right: list[int]) -> bool:
+    """Whether the two sides share at least the height of a few rows."""
+    top = max(min(boxes[i].top for i in side) for side in (left, right))
+    bottom = min(max(boxes[i].bottom for i in side) for side in (left, right))
+    return bottom - top >= _MIN_ROWS * median(boxes[i].height for i in left + right)
 
 
 def _rows(boxes: Sequence[Box], members: Sequence[int]) -> list[list[int]]:
@@ -142,10 +164,6 @@ def _rows(boxes: Sequence[Box], members: Sequence[int]) -> list[list[int]]:
 def _same_row(a: Box, b: Box) -> bool:
     overlap = min(a.bottom, b.bottom) - max(a.top, b.top)
     return overlap > 0.5 * min(a.height, b.height)
-
-
-def _crosses(box: Box, x: float) -> bool:
-    return box.left < x < box.right
 
 
 def _middle(box: Box) -> float:

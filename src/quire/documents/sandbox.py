@@ -53,7 +53,7 @@ class PoolSettings(Settings):
 class Failure:
     """Why a task has no result. `reason` is a sentence for the user, `detail` what the worker said last."""
 
-    kind: Literal["crashed", "time", "memory", "error"]
+    kind: Literal["crashed", "killed", "time", "memory", "error"]
     reason: str
     detail: str | None = None
 
@@ -341,8 +341,10 @@ class Sandbox(Generic[T, R]):
             raise self._broken(worker, "it ended while starting")
         status = self._remove(worker)
         if status == -signal.SIGKILL:
-            reason = "the reader was killed with signal 9, as a system short of memory does"
-        elif status < 0:
+            # Not by us: the file may be innocent, so this is a kind of its own.
+            reason = "the reader was killed from outside (signal 9), as a system short of memory does"
+            return self._finished(worker, Failure("killed", reason + _on_page(worker), words))
+        if status < 0:
             reason = f"the reader crashed with signal {-status} ({signal.Signals(-status).name})"
         else:
             reason = f"the reader ended its process with exit code {status}"
