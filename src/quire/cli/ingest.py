@@ -1,0 +1,143 @@
+"""`quire ingest`: folders of documents to a corpus."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from quire.corpus.settings import IngestSettings
+from quire.documents.sandbox import PoolSettings
+from quire.settings import build, help_of, merge, with_assignments
+
+if TYPE_CHECKING:
+    from quire.corpus.account import Account
+    from quire.corpus.progress import Step
+
+FAILURES_SHOWN = 10
+
+
+def command(
+    *,
+    sources: list[Path] = typer.Argument(..., metavar="SOURCE", help="Folders and files to read."),
+    out: Path | None = typer.Option(None, metavar="CORPUS", help="The corpus folder (default: corpora/SOURCE)."),
+    workers: int | None = typer.Option(None, metavar="N", help=help_of(PoolSettings, "workers")),
+    no_ocr: bool = typer.Option(False, "--no-ocr", help="Do not recognise text in pictures and scanned pages."),
+    assignments: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Set anything else, such as pool.seconds=300 or read.max_pages=100."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the account as one JSON object."),
+) -> None:
+    """Read folders of documents into a corpus; every file is accounted for.
+
+    Run it again to read only what changed, or to go on after an interruption.
+    """
+    from quire.corpus.build import ingest
+
+    values = with_assignments({}, assignments)
+    if workers is not None:
+        values = merge(values, {"pool": {"workers": workers}})
+    if no_ocr:
+        values = merge(values, {"read": {"ocr": False}})
+    settings = build(IngestSettings, values, where="--set")
+    corpus = out if out is not None else Path("corpora") / sources[0].resolve().name
+    try:
+        with ingest_progress() as progress:
+            account = ingest(sources, corpus, settings, progress=progress)
+    except KeyboardInterrupt:
+        print("What was read is kept: the same command goes on from here.", file=sys.stderr)
+        raise
+    if as_json:
+        print(json.dumps({"corpus": str(corpus), "account": account.as_dict()}, ensure_ascii=False))
+    else:
+        print_account(account)
+        print(f"\nCorpus: {corpus}\nReport: {corpus / 'report.html'}")
+
+
+@contextlib.contextmanager
+def ingest_progress() -> Iterator[Callable[[Step], None]]:
+    """Show an ingestion's steps as a bar on stderr, with files and bytes per second and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        TextColumn("{task.fields[counts]}"),
+        TextColumn("{task.fields[clock]}"),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        console=Console(stderr=True),
+        speed_estimate_period=120,
+    )
+    tasks: dict[str, Any] = {}
+
+    def show(step: Step) -> None:
+        if step.total_files == 0:
+            return
+        if step.stage not in tasks:
+            tasks[step.stage] = bar.add_task(f"{step.stage.capitalize():<8}", total=None, counts="", clock="")
+        task = tasks[step.stage]
+        elapsed = bar.tasks[task].elapsed or 0.0
+        # A file costs something whatever its size: 4 kB' worth, so that empty files move the bar.
+        total = None if step.total_bytes is None else step.total_bytes + 4096 * (step.total_files or 0)
+        done = step.files == step.total_files
+        bar.update(
+            task,
+            total=total,
+            completed=step.bytes + 4096 * step.files,
+            counts=_counts(step, elapsed),
+            clock="took" if done else "left",
+        )
+
+    with bar:
+        yield show
+
+
+def _counts(step: Step, elapsed: float) -> str:
+    of = "" if step.total_files is None else f"/{step.total_files:,}"
+    text = f"{step.files:,}{of} files"
+    if step.stage == "reading" and elapsed > 0:
+        text += f"  {step.files / elapsed:,.1f} files/s  {step.bytes / 1e6 / elapsed:,.2f} MB/s"
+    return text + (f"  {step.failed:,} failed" if step.failed else "")
+
+
+def print_account(account: Account) -> None:
+    """Print what became of every file: the sum, the rules, the largest failures."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from quire.corpus.account import OUTCOMES, megabytes
+
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    sums = Table("", "files", "size", box=None, pad_edge=False)
+    for column in sums.columns[1:]:
+        column.justify = "right"
+    sums.add_row("found", f"{account.found.files:,}", megabytes(account.found.bytes))
+    for outcome, sign in zip(OUTCOMES, ("=", "+", "+"), strict=True):
+        tally = getattr(account, outcome)
+        sums.add_row(f"{sign} {outcome}", f"{tally.files:,}", megabytes(tally.bytes))
+    console.print(sums)
+    if account.rules:
+        rules = Table("why", "", "files", "size", "for example", box=None, pad_edge=False)
+        for rule in account.rules:
+            example = escape(f"{rule.example}: {rule.detail}" if rule.detail else rule.example)
+            rules.add_row(rule.outcome, rule.rule, f"{rule.files:,}", megabytes(rule.bytes), example)
+        console.print()
+        console.print(rules)
+    if account.failures:
+        shown = account.failures[:FAILURES_SHOWN]
+        console.print(f"\nFailed{', the largest' if account.failed.files > len(shown) else ''}:")
+        for failed in shown:
+            console.print(escape(f"  {failed.source} ({megabytes(failed.bytes)}): {failed.detail}"), soft_wrap=True)
+    pages = f" of {account.pages:,} pages" if account.pages else ""
+    formats = ", ".join(f"{kind} {megabytes(share.text_bytes)}" for kind, share in list(account.formats.items())[:5])
+    read = f"{account.files_read:,} files read in {account.seconds:.1f} s"
+    console.print(
+        f"\n{account.documents:,} documents{pages}, {megabytes(account.text_bytes)} of text ({formats}); {read}"
+    )

@@ -1,0 +1,150 @@
+"""The account of an ingestion: every file that was met is kept, dropped or failed, and the sums close."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from quire.errors import QuireError
+
+OUTCOMES = ("kept", "dropped", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A number of files and the bytes they hold together."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.files + other.files, self.bytes + other.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Files that ended the same way for the same reason, with one of them as an example."""
+
+    outcome: str
+    rule: str
+    files: int
+    bytes: int
+    example: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one media type or one language contributes to the corpus."""
+
+    documents: int = 0
+    pages: int = 0
+    text_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFile:
+    """A file that could not be read, and why."""
+
+    source: str
+    bytes: int
+    rule: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of every file.
+
+    Args:
+        found: files met in the folders, counted while walking.
+        kept: files that gave at least one document.
+        dropped: files left out by a rule.
+        failed: files that could not be read.
+        rules: why files were dropped or failed, most files first.
+        failures: the failed files, largest first, at most `FAILURES_TOLD`.
+        documents: documents in the corpus.
+        duplicates: documents left out because their text is in the corpus already.
+        text_bytes: UTF-8 bytes of their text.
+        pages: pages of paged documents.
+        formats: what each media type contributes, most text first.
+        languages: what each programming language contributes, most text first.
+        files_read: files that this run had to read; all others were known from an earlier run.
+        seconds: wall-clock time of the run.
+        fingerprint: of the corpus; changes exactly when its documents change.
+    """
+
+    found: Tally
+    kept: Tally
+    dropped: Tally
+    failed: Tally
+    rules: tuple[Rule, ...]
+    failures: tuple[FailedFile, ...]
+    documents: int
+    duplicates: int
+    text_bytes: int
+    pages: int
+    formats: Mapping[str, Share]
+    languages: Mapping[str, Share]
+    files_read: int
+    seconds: float
+    fingerprint: str
+
+    def verify(self) -> None:
+        """Check that the account closes, in files and in bytes.
+
+        Raises:
+            QuireError: it does not, which is a fault of quire.
+        """
+        ended = self.kept + self.dropped + self.failed
+        by_rule = {outcome: Tally() for outcome in OUTCOMES}
+        for rule in self.rules:
+            by_rule[rule.outcome] += Tally(rule.files, rule.bytes)
+        sums = {
+            "files and bytes by outcome": (self.found, ended),
+            "dropped files by rule": (self.dropped, by_rule["dropped"]),
+            "failed files by rule": (self.failed, by_rule["failed"]),
+            "documents by format": (self.documents, sum(share.documents for share in self.formats.values())),
+            "text by format": (self.text_bytes, sum(share.text_bytes for share in self.formats.values())),
+        }
+        for name, (whole, parts) in sums.items():
+            if whole != parts:
+                raise QuireError(
+                    f"the account does not close: {name} are {parts}, and should be {whole}",
+                    hint="This is a fault of quire: please report it with the command that shows it",
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the account as what JSON can hold; `from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Account:
+        """Return the account that `as_dict` gave."""
+        tallies = {name: Tally(**values[name]) for name in ("found", *OUTCOMES)}
+        shares = {
+            name: {key: Share(**share) for key, share in values[name].items()} for name in ("formats", "languages")
+        }
+        return cls(
+            **{
+                **values,
+                **tallies,
+                **shares,
+                "rules": tuple(Rule(**rule) for rule in values["rules"]),
+                "failures": tuple(FailedFile(**failed) for failed in values["failures"]),
+            }
+        )
+
+
+FAILURES_TOLD = 100
+
+
+def megabytes(count: int) -> str:
+    """Return a number of bytes as people read it: "512 B", "3.4 kB", "12.0 MB"."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

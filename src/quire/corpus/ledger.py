@@ -1,0 +1,322 @@
+"""The ledger: which files this run met, and what any run has read; survives a kill at any moment.
+
+It is `readings.sqlite` in the corpus folder. Readings are kept by content - (SHA-256, file name, settings of the
+reader) - not by place, so that a file that is moved, touched or copied is not read again. The table of files is of one
+run alone and lives in SQLite's temporary database.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import zlib
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from quire import __version__
+from quire.corpus.account import Tally
+from quire.corpus.reading import Reading, Stamp
+from quire.documents.sandbox import Failure
+from quire.errors import QuireError
+
+VERSION = 1
+NAME = "readings.sqlite"
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS readings (
+    sha256 TEXT, name TEXT, settings TEXT, size INTEGER, outcome TEXT, rule TEXT, detail TEXT, limits TEXT,
+    seconds REAL, worker INTEGER, documents INTEGER, text_bytes INTEGER, PRIMARY KEY (sha256, name, settings));
+CREATE TABLE IF NOT EXISTS parts (
+    sha256 TEXT, name TEXT, settings TEXT, part INTEGER, data BLOB, PRIMARY KEY (sha256, name, settings, part));
+CREATE TABLE IF NOT EXISTS stamps (
+    path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, device INTEGER,
+    sha256 TEXT);
+CREATE INDEX IF NOT EXISTS readings_by_name ON readings (name, size);
+"""
+FILES = """
+CREATE TEMP TABLE files (
+    source TEXT PRIMARY KEY, path BLOB, name TEXT, size INTEGER, sha256 TEXT, outcome TEXT, rule TEXT, detail TEXT,
+    seconds REAL, worker INTEGER) WITHOUT ROWID;
+CREATE TEMP TABLE queue (number INTEGER PRIMARY KEY, source TEXT);
+"""
+
+# Failures that may end otherwise with other limits; "killed" is never remembered.
+RULES = {
+    "crashed": "crashed",
+    "killed": "killed",
+    "time": "time-limit",
+    "memory": "memory-limit",
+    "error": "reader-error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MetFile:
+    """A file of this run. `outcome` is None while it is not known; "read" where its reading tells."""
+
+    source: str
+    path: bytes
+    name: str
+    size: int
+    sha256: str | None
+    outcome: str | None
+    rule: str | None
+    detail: str | None
+    seconds: float | None
+    worker: int | None
+    documents: int
+    text_bytes: int
+
+
+class Ledger:
+    """The open ledger of a corpus folder.
+
+    Args:
+        path: the SQLite file, made where it is missing.
+        settings: names everything that a reading depends on besides the file.
+        limits: names the limits of time and memory; a file that failed by a limit is read again under others.
+        retry_failed: treat readings that failed as unknown.
+
+    Raises:
+        QuireError: the file is not a ledger, or not of this version.
+    """
+
+    def __init__(self, path: Path, *, settings: str, limits: str, retry_failed: bool = False) -> None:
+        self.path = path
+        self.settings = settings
+        self.limits = limits
+        self._under = (limits, f"quire {__version__}")  # failures that would end the same way if tried again
+        self.retry_failed = retry_failed
+        self._base = sqlite3.connect(path, isolation_level=None)
+        try:
+            (version,) = self._base.execute("PRAGMA user_version").fetchone()
+            if version not in (0, VERSION):
+                raise QuireError(f"was written by another version of quire (format {version})", where=path, hint=AGAIN)
+            # A kill loses nothing that was committed; a power cut may lose the last readings, which are then redone.
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.execute("PRAGMA synchronous=NORMAL")
+            self._base.execute("PRAGMA secure_delete=ON")  # the text of a file that left shall be gone
+            self._base.executescript(SCHEMA + FILES)
+            self._base.execute(f"PRAGMA user_version={VERSION}")
+            self._base.create_function("mix", 1, _mix, deterministic=True)
+        except sqlite3.DatabaseError as error:
+            self._base.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            raise QuireError(f"is damaged ({error})", where=path, hint=AGAIN) from error
+        except QuireError:
+            self._base.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; everything recorded is in it."""
+        self._base.close()
+
+    # ---- what the walk meets ----
+
+    def meet(self, source: str, path: bytes, size: int, rule: str | None, detail: str | None) -> None:
+        """Enter a file of this run; a `rule` says that the walk dropped it.
+
+        Raises:
+            QuireError: another file has that name already.
+        """
+        row = (source, path, os.path.basename(source), size, rule and "dropped", rule, detail)
+        try:
+            self._base.execute(
+                "INSERT INTO files (source, path, name, size, outcome, rule, detail) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            )
+        except sqlite3.IntegrityError:
+            raise QuireError(
+                "two files would have this name in the corpus",
+                where=source,
+                hint="Give the folder that holds both sources, or rename one of them",
+            ) from None
+
+    def begin(self) -> None:
+        """Gather changes until `commit`."""
+        self._base.execute("BEGIN")
+
+    def commit(self) -> None:
+        """Make the changes since `begin` last."""
+        self._base.execute("COMMIT")
+
+    # ---- what has to be read ----
+
+    def undecided(self) -> Iterator[MetFile]:
+        """Yield every file of which nothing is known yet; rows may be changed meanwhile."""
+        last = ""
+        while files := list(self._files("WHERE outcome IS NULL AND source > ? ORDER BY source LIMIT 1000", (last,))):
+            yield from files
+            last = files[-1].source
+
+    def recall(self, file: MetFile, stamp: Stamp) -> bool:
+        """Use an earlier reading for `file` if its stamp is that of an earlier run; return whether there is one."""
+        row = self._base.execute(
+            "SELECT sha256 FROM stamps WHERE path=? AND size=? AND mtime_ns=? AND ctime_ns=? AND inode=? AND device=?",
+            (file.path, *astuple(stamp)),
+        ).fetchone()
+        if row is None or stamp.size != file.size or not self._usable(row[0], file.name):
+            return False
+        self._end(file, "read", row[0])
+        return True
+
+    def queue(self) -> Tally:
+        """Line up the files that are still unknown, and return how many and how large they are.
+
+        The largest come first, so that none is left for the end; the others are mixed (the same way each time), so
+        that the time left can be foretold from what is done.
+        """
+        self._base.execute(
+            "INSERT INTO queue (source) SELECT source FROM files WHERE outcome IS NULL "
+            "ORDER BY CASE WHEN size > 1000000 THEN -size ELSE 0 END, mix(source), source"
+        )
+        query = "SELECT count(*), coalesce(sum(size), 0) FROM queue JOIN files USING (source)"
+        return Tally(*self._base.execute(query).fetchone())
+
+    def queued(self) -> Iterator[MetFile]:
+        """Yield the files in line; rows may be changed meanwhile."""
+        numbers = array("q", (row[0] for row in self._base.execute("SELECT number FROM queue ORDER BY number")))
+        for number in numbers:
+            yield from self._files("WHERE source = (SELECT source FROM queue WHERE number = ?)", (number,))
+
+    def known(self, name: str, size: int) -> tuple[str, ...]:
+        """Return the SHA-256 sums of the usable readings of files with this name and size."""
+        rows = self._base.execute(
+            f"SELECT sha256 FROM readings WHERE name=? AND size=? AND settings=? AND {self._condition()}",
+            (name, size, self.settings, *self._under),
+        )
+        return tuple(row[0] for row in rows)
+
+    def _condition(self) -> str:
+        return "outcome <> 'failed' AND ? <> ?" if self.retry_failed else "(limits IS NULL OR limits IN (?, ?))"
+
+    def _usable(self, sha256: str, name: str) -> bool:
+        row = self._base.execute(
+            f"SELECT 1 FROM readings WHERE sha256=? AND name=? AND settings=? AND {self._condition()}",
+            (sha256, name, self.settings, *self._under),
+        ).fetchone()
+        return row is not None
+
+    # ---- what was read ----
+
+    def record(self, file: MetFile, reading: Reading, seconds: float, worker: int) -> None:
+        """Keep a reading, for good: it survives a kill from here on."""
+        self._base.execute("BEGIN")
+        if reading.sha256 is None or reading.stamp is None or reading.rule == "changed":
+            why = (reading.rule, reading.detail)
+            self._end(file, reading.outcome, reading.sha256, *why, by=(seconds, worker))
+        else:
+            if reading.outcome != "known":
+                self._keep(file, reading, None, seconds, worker)
+            self._remember(file.path, reading.sha256, reading.stamp, reading.settled)
+            self._end(file, "read", reading.sha256)
+        self._base.execute("COMMIT")
+
+    def record_failure(
+        self, file: MetFile, failure: Failure, notes: Mapping[str, Any], seconds: float, worker: int
+    ) -> None:
+        """Keep what became of a file whose reader crashed, hung, used too much memory or is wrong.
+
+        Args:
+            notes: "sha256" and "stamp" of the file, if the worker came so far as to tell them.
+        """
+        sha256, stamp = notes.get("sha256"), notes.get("stamp")
+        rule = RULES[failure.kind]
+        detail = failure.reason if failure.detail is None else f"{failure.reason}: {failure.detail}"
+        self._base.execute("BEGIN")
+        if sha256 is None or stamp is None or failure.kind == "killed":
+            self._end(file, "failed", sha256, rule, detail, by=(seconds, worker))
+        else:
+            limits = self._under[failure.kind == "error"]
+            self._keep(file, Reading("failed", rule, detail, sha256, stamp), limits, seconds, worker)
+            self._remember(file.path, sha256, stamp, notes["settled"])
+            self._end(file, "read", sha256)
+        self._base.execute("COMMIT")
+
+    def _keep(self, file: MetFile, reading: Reading, limits: str | None, seconds: float, worker: int) -> None:
+        if self._usable(reading.sha256 or "", file.name):
+            return  # a copy of the file was read at the same time: the first reading stays
+        key = (reading.sha256, file.name, self.settings)
+        why = (reading.outcome, reading.rule, reading.detail)
+        self._base.execute("DELETE FROM readings WHERE sha256=? AND name=? AND settings=?", key)
+        self._base.execute("DELETE FROM parts WHERE sha256=? AND name=? AND settings=?", key)
+        self._base.execute(
+            "INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*key, file.size, *why, limits, seconds, worker, reading.documents, reading.text_bytes),
+        )
+        self._base.executemany(
+            "INSERT INTO parts VALUES (?, ?, ?, ?, ?)", [(*key, part, data) for part, data in enumerate(reading.parts)]
+        )
+
+    def _remember(self, path: bytes, sha256: str, stamp: Stamp, settled: bool) -> None:
+        self._base.execute("DELETE FROM stamps WHERE path=?", (path,))
+        if settled:
+            self._base.execute("INSERT INTO stamps VALUES (?, ?, ?, ?, ?, ?, ?)", (path, *astuple(stamp), sha256))
+
+    def _end(
+        self,
+        file: MetFile,
+        outcome: str,
+        sha256: str | None,
+        *why: str | None,
+        by: tuple[float, int] | None = None,
+    ) -> None:
+        rule, detail = why or (None, None)
+        seconds, worker = by or (None, None)
+        self._base.execute(
+            "UPDATE files SET sha256=?, outcome=?, rule=?, detail=?, seconds=?, worker=? WHERE source=?",
+            (sha256, outcome, rule, detail, seconds, worker, file.source),
+        )
+
+    # ---- what it comes to ----
+
+    def files(self) -> Iterator[MetFile]:
+        """Yield every file of this run by name, with what became of it."""
+        yield from self._files("ORDER BY source")
+
+    def _files(self, which: str, values: tuple[object, ...] = ()) -> Iterator[MetFile]:
+        rows = self._base.execute(
+            f"""SELECT source, path, name, size, sha256,
+                       CASE outcome WHEN 'read' THEN r_outcome ELSE outcome END, coalesce(rule, r_rule),
+                       coalesce(detail, r_detail), coalesce(seconds, r_seconds), coalesce(worker, r_worker),
+                       coalesce(documents, 0), coalesce(text_bytes, 0)
+                FROM (SELECT files.*, r.outcome AS r_outcome, r.rule AS r_rule, r.detail AS r_detail,
+                             r.seconds AS r_seconds, r.worker AS r_worker, r.documents, r.text_bytes
+                      FROM files LEFT JOIN readings AS r ON files.outcome = 'read' AND r.sha256 = files.sha256
+                           AND r.name = files.name AND r.settings = ?)
+                {which}""",
+            (self.settings, *values),
+        )
+        for row in rows:
+            yield MetFile(*row)
+
+    def parts(self, file: MetFile) -> Iterator[bytes]:
+        """Yield the packed documents of a kept file."""
+        rows = self._base.execute(
+            "SELECT data FROM parts WHERE sha256=? AND name=? AND settings=? ORDER BY part",
+            (file.sha256, file.name, self.settings),
+        )
+        for row in rows:
+            yield row[0]
+
+    def forget_others(self) -> None:
+        """Remove the readings of files that this run did not meet."""
+        self._base.execute("BEGIN")
+        for table in ("readings", "parts"):
+            self._base.execute(
+                f"""DELETE FROM {table} WHERE settings <> ? OR NOT EXISTS
+                    (SELECT 1 FROM files WHERE files.sha256 = {table}.sha256 AND files.name = {table}.name)""",
+                (self.settings,),
+            )
+        self._base.execute("DELETE FROM stamps WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.path = stamps.path)")
+        self._base.execute("COMMIT")
+
+
+AGAIN = "Delete that file: the next run then reads every file again"
+
+
+def _mix(text: str) -> int:
+    return zlib.crc32(text.encode())

@@ -1,0 +1,187 @@
+"""One file, read inside a worker: hashed, read, and packed for the way back to the parent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from quire.documents.document import Document, DroppedFile, Span
+from quire.documents.sandbox import note
+from quire.documents.settings import ReadSettings
+from quire.errors import PasswordError, ReadError
+
+Reader = Callable[[Path, str, ReadSettings], list[Document]]
+
+SETTLED_NS = 2_000_000_000  # coarser than the clock of any file system in use
+PART_CHARACTERS = 4_000_000  # of text in one packed part: what the parent holds unpacked at a time
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file to read.
+
+    Args:
+        path: where it lies, as bytes: not every file name is text.
+        source: what it is called in the corpus.
+        size: bytes, as the walk saw it.
+        known: SHA-256 sums for which the parent has a reading of a file of this name already.
+        settings: how to read it.
+        reader: reads it; None = `quire.documents.read.read_file`.
+    """
+
+    path: bytes
+    source: str
+    size: int
+    known: tuple[str, ...]
+    settings: ReadSettings
+    reader: Reader | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the file system says of a file; all of it the same means that its bytes are the same (see `stamp_of`)."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of a file.
+
+    Args:
+        outcome: "kept", "dropped" or "failed", or "known" where the parent has the reading already.
+        rule: why it was dropped or failed.
+        detail: the same, as a sentence.
+        sha256: of the bytes; None where they could not be hashed, and nothing can be remembered.
+        stamp: the file as it was before it was hashed.
+        settled: the file had rested long enough then for its stamp to be trusted.
+        parts: the documents, packed.
+        documents: how many they are.
+        text_bytes: UTF-8 bytes of their text.
+    """
+
+    outcome: str
+    rule: str | None = None
+    detail: str | None = None
+    sha256: str | None = None
+    stamp: Stamp | None = None
+    settled: bool = False
+    parts: tuple[bytes, ...] = ()
+    documents: int = 0
+    text_bytes: int = 0
+
+
+def stamp_of(path: bytes) -> Stamp:
+    """Return what the file system says of the file.
+
+    The time of the last status change (ctime) is set by the kernel at every write and cannot be set back by a user, so
+    an equal stamp means equal bytes, except for a write in the same tick of the clock as the one before: only a stamp
+    that was `SETTLED_NS` old when the file was hashed is trusted.
+    """
+    status = os.stat(path)
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
+
+
+def read_task(task: Task) -> Reading:
+    """Read one file. What is wrong with the file becomes part of the reading; faults of a reader are raised."""
+    try:
+        before = stamp_of(task.path)
+        settled = max(before.mtime_ns, before.ctime_ns) < time.time_ns() - SETTLED_NS
+        too_large = before.size > task.settings.max_file_bytes  # the reader will drop it: not worth hashing
+        sha256 = None if too_large else _sha256(task.path)
+        if sha256 in task.known:
+            return Reading("known", sha256=sha256, stamp=before, settled=settled)
+        note(sha256=sha256, stamp=before, settled=settled)
+        reading = replace(_read(task), sha256=sha256, stamp=before, settled=settled)
+        if stamp_of(task.path) != before or before.size != task.size:
+            return Reading("failed", "changed", "it changed while it was read; run the same command again")
+        return reading
+    except OSError as error:
+        return Reading("failed", "no-access", error.strerror or str(error))
+
+
+def _read(task: Task) -> Reading:
+    if task.reader is not None:
+        reader = task.reader
+    else:
+        from quire.documents.read import read_file
+
+        reader = read_file
+    try:
+        documents = [_clean(document) for document in reader(Path(os.fsdecode(task.path)), task.source, task.settings)]
+    except DroppedFile as dropped:
+        return Reading("dropped", dropped.rule, dropped.detail)
+    except PasswordError as error:
+        return Reading("failed", "password", _sentence(error, task))
+    except ReadError as error:
+        return Reading("failed", "damaged", _sentence(error, task))
+    written = [document for document in documents if document.text.strip()]
+    if not written:
+        return Reading("dropped", "no-text", "nothing but white space was found in it")
+    text_bytes = sum(len(document.text.encode()) for document in written)
+    return Reading("kept", parts=tuple(pack(written)), documents=len(written), text_bytes=text_bytes)
+
+
+def _sentence(error: ReadError, task: Task) -> str:
+    """The error without the place of the file on this machine, which the account names already."""
+    where = error.where
+    of_file = where is None or where in (task.source, os.fsdecode(task.path))
+    text = error.what if of_file else f"{where}: {error.what}".replace(os.fsdecode(task.path), task.source)
+    return text if error.hint is None else f"{text}. {error.hint}"
+
+
+def _sha256(path: bytes) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _clean(document: Document) -> Document:
+    """Broken fonts give lone surrogates, which no UTF-8 file can hold: each becomes U+FFFD, so that spans still fit."""
+    if LONE_SURROGATE.search(document.text + (document.member or "")) is None:
+        return document
+    values = {name: getattr(document, name) for name in Document.__slots__}
+    for name in ("text", "member"):
+        values[name] = values[name] and LONE_SURROGATE.sub("\ufffd", values[name])
+    return Document(**values)
+
+
+def pack(documents: Iterable[Document]) -> Iterator[bytes]:
+    """Yield the documents as compressed JSON, a few million characters of text a part."""
+    rows: list[dict[str, Any]] = []
+    characters = 0
+    for document in documents:
+        values = {name: getattr(document, name) for name in Document.__slots__ if name != "source"}
+        spans = [[span.start, span.end, span.page, span.byte_start, span.byte_end] for span in document.pages]
+        rows.append({**values, "pages": spans})
+        characters += len(document.text)
+        if characters >= PART_CHARACTERS:
+            yield _compress(rows)
+            rows, characters = [], 0
+    if rows:
+        yield _compress(rows)
+
+
+def _compress(rows: list[dict[str, Any]]) -> bytes:
+    return zlib.compress(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode(), 1)
+
+
+def unpack(part: bytes, source: str) -> list[Document]:
+    """Return the documents of one packed part, as documents of the file `source`."""
+    rows = json.loads(zlib.decompress(part))
+    return [Document(**{**row, "source": source, "pages": tuple(Span(*span) for span in row["pages"])}) for row in rows]
