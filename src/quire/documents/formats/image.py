@@ -12,6 +12,7 @@ from quire.documents.document import Document, DroppedFile
 from quire.documents.formats.pages import Page, document_of
 from quire.documents.formats.reader import SourceFile
 from quire.documents.ocr import recognise, shrink
+from quire.documents.sandbox import page_done
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
 
@@ -49,6 +50,7 @@ def read_image(file: SourceFile, settings: ReadSettings) -> list[Document]:
 
 def _read_page(picture: Picture, dpi: float, settings: ReadSettings) -> Page:
     recognised = recognise(shrink(picture, dpi, settings), settings)
+    page_done()
     return Page(recognised.text, recognised.confidences)
 
 

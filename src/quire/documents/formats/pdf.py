@@ -11,6 +11,7 @@ from quire.documents.document import Document, DroppedFile
 from quire.documents.formats.pages import Page, document_of
 from quire.documents.formats.reader import SourceFile
 from quire.documents.ocr import MAX_SIDE, recognise, shrink
+from quire.documents.sandbox import page_done
 from quire.documents.settings import ReadSettings
 from quire.errors import PasswordError, ReadError
 
@@ -53,7 +54,10 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Document]:
         count = len(pdf)
         if count > settings.max_pages:
             raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
-        pages = [_read_page(pdf, index, settings) for index in range(count)]
+        pages = []
+        for index in range(count):
+            pages.append(_read_page(pdf, index, settings))
+            page_done()
     if all(page is None for page in pages):
         raise ReadError(f"not one of its {count:,} pages can be opened", where=file.where)
     return [document_of(file, [page or Page("") for page in pages])]
