@@ -198,7 +198,7 @@ def test_missing_and_broken_files_are_named(folder: Path) -> None:
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(FormatError, match="model.safetensors.*cut short"):
+    with pytest.raises(FormatError, match=r"model\.safetensors.*cut short"):
         load_model_folder(folder)
     weights.write_bytes(b"\x80\x02}q\x00.")  # a pickle
     with pytest.raises(FormatError, match="not a safetensors file"):
@@ -229,7 +229,7 @@ def test_integers_are_no_weights(folder: Path) -> None:
     tensors = safetensors.torch.load_file(folder / "model.safetensors")
     tensors["model.norm.weight"] = torch.ones(32, dtype=torch.int8)
     safetensors.torch.save_file(tensors, folder / "model.safetensors")
-    with pytest.raises(FormatError, match="model.norm.weight holds torch.int8"):
+    with pytest.raises(FormatError, match=r"model\.norm\.weight holds torch\.int8"):
         load_model_folder(folder)
 
 

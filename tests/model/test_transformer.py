@@ -91,7 +91,7 @@ def test_before_training_every_block_is_the_identity_and_the_loss_is_that_of_kno
     model = Transformer(config)
     stream = model.model.embed_tokens(TOKENS)
     torch.testing.assert_close(model.hidden(TOKENS), model.model.norm(stream))
-    per_token = float(model.loss(TOKENS, TOKENS.roll(-1, dims=1))) / TOKENS.numel()
+    per_token = model.loss(TOKENS, TOKENS.roll(-1, dims=1)).item() / TOKENS.numel()
     assert per_token == pytest.approx(math.log(61), abs=0.05 if tied else 1e-5)
     weights = model.model.layers[1].mlp.gate_proj.weight
     assert float(weights.std()) == pytest.approx(32**-0.5, rel=0.1)
