@@ -11,6 +11,7 @@ There is no normalizer: decoding gives back exactly the text that was encoded.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -135,6 +136,10 @@ class Tokenizer:
         }
         write_text(Path(folder) / TOKENIZER_FILE, self._backend.to_str(pretty=True) + "\n")
         write_text(Path(folder) / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
+
+    def fingerprint(self) -> str:
+        """Return a hash that two tokenizers share when they encode alike: that of their `tokenizer.json`."""
+        return hashlib.sha256(self._backend.to_str().encode("utf-8")).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text`; no special token is added, and none is seen in the text.
