@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -10,7 +11,7 @@ class RMSNorm(nn.Module):
     """Scale each row to a root mean square of 1, then by a learned weight: x / sqrt(mean(x^2) + eps) * weight.
 
     Computed in float32 whatever the input is, because a mean of squares overflows float16 at values above 256.
-    The result has float32, or the input's type outside of autocast.
+    The result is float32 (float64 for float64).
 
     Args:
         width: the length of the rows.
@@ -27,5 +28,4 @@ class RMSNorm(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the normalised rows of `x` (..., width)."""
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return (wide * scale).to(x.dtype) * self.weight
+        return F.rms_norm(wide, self.weight.shape, self.weight, self.eps)
