@@ -71,6 +71,9 @@ def _pypdfium2() -> Any:
 
 def _open(file: SourceFile) -> PdfDocument:
     pypdfium2 = _pypdfium2()
+    # PDFium leaves its last error standing where a document fails without naming one, and a broken file after a locked
+    # one would pass for locked. Junk always leaves a plain format error.
+    pypdfium2.raw.FPDF_LoadMemDocument(b"junk", 4, None)
     try:
         return pypdfium2.PdfDocument(file.data)
     except pypdfium2.PdfiumError as error:
