@@ -34,6 +34,7 @@ def prepare(
     settings: TokenSettings | None = None,
     tokenizer: Tokenizer | None = None,
     progress: Progress | None = None,
+    split: SplitPlan | None = None,
 ) -> TokenDataset:
     """Make token shards of `corpus` in the folder `out`, or open those that are there if they are of the same making.
 
@@ -45,6 +46,7 @@ def prepare(
         settings: how; the defaults are those of `TokenSettings`.
         tokenizer: one to use as it is, instead of the one that the settings ask for.
         progress: called with what is being done, and the bytes of text done and to do.
+        split: what validates, instead of what `plan_split` would choose: for a published split.
 
     Raises:
         QuireError: the corpus is too small, or the folder cannot be written.
@@ -55,6 +57,7 @@ def prepare(
         "corpus": corpus.fingerprint,
         "settings": settings.model_dump(),
         "tokenizer": None if tokenizer is None else tokenizer.fingerprint(),
+        "split": None if split is None else {str(id): cut for id, cut in split.cuts.items()},
     }
     out = Path(out)
     # Damaged or half-made shards are made again: what they were made of is here.
@@ -63,7 +66,7 @@ def prepare(
         if dataset.made_of == made_of:
             return dataset
     _clear(out)
-    plan = plan_split(corpus, settings, progress)
+    plan = split or plan_split(corpus, settings, progress)
     notes = [plan.rule]
     if tokenizer is None and settings.tokenizer == "byte":
         tokenizer = Tokenizer.byte()

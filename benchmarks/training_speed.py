@@ -1,0 +1,165 @@
+"""Which share of this machine's float32 matrix-product rate does training reach?
+
+    python benchmarks/training_speed.py [--sizes 3M 10M] [--no-peer] [--json-out FILE]
+
+Products of 2048 x 2048 float32 matrices and whole training steps (forward, backward, clipping, optimizer) are timed
+in turn, round after round, in one run; rates and shares are medians over the rounds. Beside quire, where it is
+installed: transformers' Qwen3 of the same shape with AdamW, eager and compiled, on the same batches.
+FLOPs are those of the matrix products, three times the forward pass; the optimizer's own count for nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from quire.files import write_text
+from quire.model.config import ModelConfig
+from quire.model.size import count_flops, count_parameters
+from quire.model.transformer import Transformer
+from quire.training.machine import measure_machine
+from quire.training.optimizer import Optimizer, OptimizerSettings
+from quire.training.precision import MixedPrecision
+
+SHAPES = {
+    "3M": ModelConfig(vocab_size=2048, hidden_size=192, num_layers=6, num_heads=6, context_length=256),
+    "10M": ModelConfig(vocab_size=4096, hidden_size=320, num_layers=7, num_heads=5, context_length=256),
+}
+BATCH = 16
+PRODUCT = 2048
+
+
+def product_rate() -> float:
+    """Return the GFLOP/s of a float32 matrix product."""
+    a = torch.randn(PRODUCT, PRODUCT)
+    began = time.perf_counter()
+    for _ in range(3):
+        a @ a
+    return 3 * 2 * PRODUCT**3 / (time.perf_counter() - began) / 1e9
+
+
+def quire_step(config: ModelConfig, precision: str, kind: str, compiled: bool) -> Callable[[], None]:
+    torch.manual_seed(0)
+    model = Transformer(config)
+    optimizer = Optimizer(model, OptimizerSettings(kind=kind))
+    mixed = MixedPrecision(precision, "cpu")
+    loss_of = torch.compile(model.loss, dynamic=False) if compiled else model.loss
+    tokens = torch.randint(config.vocab_size, (BATCH, config.context_length))
+
+    def step() -> None:
+        with mixed.autocast():
+            loss = loss_of(tokens, tokens) / tokens.numel()
+        mixed.backward(loss)
+        mixed.unscale(optimizer.parts)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def peer_step(config: ModelConfig, compiled: bool) -> Callable[[], None]:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    shape = Qwen3Config(
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        num_key_value_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        intermediate_size=config.intermediate_size,
+        max_position_embeddings=config.context_length,
+        tie_word_embeddings=True,
+        use_cache=False,
+    )
+    model = Qwen3ForCausalLM(shape).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    tokens = torch.randint(config.vocab_size, (BATCH, config.context_length))
+    forward = torch.compile(model, dynamic=False) if compiled else model
+
+    def step() -> None:
+        forward(input_ids=tokens, labels=tokens).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", choices=list(SHAPES), default=["3M"])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--no-peer", action="store_true", help="leave transformers out")
+    parser.add_argument("--json-out", type=Path)
+    args = parser.parse_args()
+    machine = measure_machine()
+    print(machine.name)
+    rows = []
+    for size in args.sizes:
+        config = SHAPES[size]
+        steps = {"quire eager, float32": quire_step(config, "float32", "muon", False)}
+        if machine.compiler:
+            steps["quire compiled, float32"] = quire_step(config, "float32", "muon", True)
+            steps["quire compiled, float32, AdamW"] = quire_step(config, "float32", "adamw", True)
+        fast = max(machine.gflops, key=machine.gflops.__getitem__)
+        if fast != "float32":
+            steps[f"quire eager, {fast}"] = quire_step(config, fast, "muon", False)
+            if machine.compiler:
+                steps[f"quire compiled, {fast}"] = quire_step(config, fast, "muon", True)
+        if not args.no_peer:
+            steps["transformers eager, float32, AdamW"] = peer_step(config, False)
+            if machine.compiler:
+                steps["transformers compiled, float32, AdamW"] = peer_step(config, True)
+        for step in steps.values():  # compile and warm up
+            step()
+            step()
+        times: dict[str, list[float]] = {name: [] for name in steps}
+        shares: dict[str, list[float]] = {name: [] for name in steps}
+        rates = []
+        flops = count_flops(config, config.context_length, training=True) * BATCH * config.context_length
+        for _ in range(args.rounds):
+            for name, step in steps.items():
+                rate = product_rate()
+                began = time.perf_counter()
+                step()
+                seconds = time.perf_counter() - began
+                rate = (rate + product_rate()) / 2  # before and after, since the machine is shared
+                rates.append(rate)
+                times[name].append(seconds)
+                shares[name].append(flops / seconds / 1e9 / rate)
+        print(
+            f"\n{size}: {count_parameters(config):,} parameters, batch {BATCH} x {config.context_length}; "
+            f"float32 products {statistics.median(rates):.0f} GFLOP/s"
+        )
+        print(f"{'':42}{'tokens/s':>10}{'GFLOP/s':>10}{'share':>8}")
+        for name in steps:
+            seconds = statistics.median(times[name])
+            row = {
+                "model": size,
+                "what": name,
+                "tokens_per_second": BATCH * config.context_length / seconds,
+                "gflops": flops / seconds / 1e9,
+                "share_of_float32_products": statistics.median(shares[name]),
+                "products_gflops": statistics.median(rates),
+            }
+            rows.append(row)
+            print(f"{name:42}{row['tokens_per_second']:>10,.0f}{row['gflops']:>10.0f}{shares_text(row):>8}")
+    if args.json_out:
+        write_text(args.json_out, json.dumps({"machine": machine.name, "rows": rows}, indent=1) + "\n")
+
+
+def shares_text(row: dict[str, object]) -> str:
+    return f"{row['share_of_float32_products']:.0%}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""`quire train`: folders or a corpus to a trained run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from quire.cli.ingest import ingest_progress, print_account
+from quire.errors import UsageError
+
+
+def command(
+    sources: list[Path] = typer.Argument(
+        None, metavar="SOURCE...", help="Folders and files to read, or one corpus folder."
+    ),
+    out: Path | None = typer.Option(None, metavar="RUN", help="The run folder.  [default: runs/SOURCE]"),
+    minutes: float | None = typer.Option(None, min=0.05, help="Training time; the plan follows it.  [default: 10]"),
+    steps: int | None = typer.Option(None, min=1, help="Train for so many optimizer steps instead of a time."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out where it stopped."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace the run in --out."),
+    config: Path | None = typer.Option(None, metavar="FILE.toml", help="Settings by group, as in a run's run.toml."),
+    assignments: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Set one value, such as model.hidden_size=256 or optimizer.kind=adamw."
+    ),
+    corpus: Path | None = typer.Option(None, metavar="CORPUS", help="Where the corpus goes.  [default: corpora/RUN]"),
+    no_ocr: bool = typer.Option(False, "--no-ocr", help="Do not recognise text in pictures and scanned pages."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON object."),
+) -> None:
+    """Train a language model from folders or a corpus, in the minutes you give it.
+
+    The plan - model size, tokenizer, batch, rates - is chosen from the corpus, this machine and the time, printed with
+    its reasons and saved in RUN/quire/run.toml. Ctrl-C saves a checkpoint; the same command with --resume goes on.
+    """
+    if resume:
+        if out is None and len(sources or []) == 1:
+            out = sources[0]  # `quire train RUN --resume` reads naturally too
+        if out is None:
+            raise UsageError("--resume needs the run", hint="quire train --resume --out RUN")
+        fixed = {"--minutes": minutes, "--steps": steps, "--config": config, "--set": assignments or None}
+        given = [name for name, value in fixed.items() if value is not None]
+        if given or overwrite:
+            raise UsageError(
+                f"{', '.join(given) or '--overwrite'} cannot be given with --resume: a resumed run keeps its settings"
+            )
+    elif not sources:
+        raise UsageError("nothing to train on", hint="quire train FOLDER --minutes 10")
+    # The rest imports torch, which takes seconds: only now, when the words of the call are right.
+    from quire.corpus.settings import IngestSettings
+    from quire.settings import build, merge, read_toml, with_assignments
+    from quire.training.run import resume as resume_run
+    from quire.training.run import train
+
+    settings = read_toml(config) if config is not None else {}
+    for table in ("source", "reasons"):  # so that a run.toml can be given as it is
+        settings.pop(table, None)
+    if steps is not None:
+        settings = merge(settings, {"training": {"steps": steps}})
+    settings = with_assignments(settings, assignments)
+    run = out if out is not None else Path("runs") / sources[0].resolve().name
+    view = View()
+    began = time.monotonic()
+    try:
+        if resume:
+            result = resume_run(run, listener=view.show)
+        else:
+            result = train(
+                sources,
+                run,
+                minutes=minutes,
+                settings=settings,
+                ingest_settings=build(IngestSettings, {"read": {"ocr": not no_ocr}}, where="--no-ocr"),
+                corpus=corpus,
+                overwrite=overwrite,
+                listener=view.show,
+                ingest_progress=view.ingest,
+            )
+    except KeyboardInterrupt:
+        view.close()
+        if (run / "quire" / "run.toml").exists():
+            print(f"What was learned is saved. Go on with: quire train --resume --out {run}", file=sys.stderr)
+        else:
+            print("What was read is kept: the same command goes on from here.", file=sys.stderr)
+        raise
+    finally:
+        view.close()
+    if as_json:
+        print(json.dumps(summary(result, time.monotonic() - began)))
+    else:
+        print_result(result, time.monotonic() - began)
+
+
+def summary(result: Any, seconds: float) -> dict[str, Any]:
+    """Return what a finished run has to show, as one JSON object."""
+    score = result.score
+    return {
+        "run": str(result.folder),
+        "bits_per_byte": score.bits_per_byte,
+        "nats_per_token": score.nats_per_token,
+        "perplexity": score.perplexity,
+        "accuracy": score.accuracy,
+        "validation_bytes": score.bytes,
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "training_seconds": result.seconds,
+        "seconds": seconds,
+        "plots": [str(path) for path in result.plots],
+        "report": str(result.report),
+        "config": result.config.model_dump(mode="json"),
+    }
+
+
+class View:
+    """Shows a training run on stderr: stages, account, plan, one live line, evaluations; the result on stdout."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, highlight=False)
+        self.stack = contextlib.ExitStack()
+        self.reading: Any = None
+        self.bar: Any = None
+        self.task: Any = None
+
+    def ingest(self, step: Any) -> None:
+        """Show how far reading is."""
+        if self.reading is None:
+            self.reading = self.stack.enter_context(ingest_progress())
+        self.reading(step)
+
+    def show(self, record: dict[str, Any]) -> None:
+        """Show one record of the trainer."""
+        getattr(self, f"show_{record['kind']}")(record)
+
+    def close(self) -> None:
+        """Take the live display down."""
+        self.stack.close()
+        self.reading = self.bar = None
+
+    def show_stage(self, record: dict[str, Any]) -> None:
+        self.close()
+        self.console.print(f"[bold]{escape(record['text'])}[/]")
+
+    def show_account(self, record: dict[str, Any]) -> None:
+        self.close()
+        print_account(record["account"], stderr=True)
+        self.console.print(f"Corpus: {record['corpus']}  Report: {record['corpus'] / 'report.html'}", soft_wrap=True)
+
+    def show_plan(self, record: dict[str, Any]) -> None:
+        from rich.table import Table
+
+        from quire.model.size import size_table
+        from quire.training.plan import describe
+
+        table = Table("setting", "value", "why", box=None, pad_edge=False)
+        for key, value, reason in describe(record["config"], record["reasons"]):
+            table.add_row(key, escape(value), escape(reason))
+        self.console.print(table)
+        self.console.print(f"\n{size_table(record['config'].model)}\n")
+
+    def show_train(self, record: dict[str, Any]) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        if self.bar is None:
+            self.bar = Progress(
+                TextColumn("Training"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[figures]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self.console,
+                speed_estimate_period=60,
+            )
+            self.stack.enter_context(self.bar)
+            self.task = self.bar.add_task("training", total=None, figures="")
+        figures = (
+            f"step {record['step']:,}/{record['total_steps']:,}  loss {record['loss']:.3f}  "
+            f"{record['bits_per_byte']:.3f} bits/byte  {record['tokens_per_second']:,.0f} tokens/s"
+        )
+        self.bar.update(self.task, total=record["total_steps"], completed=record["step"], figures=figures)
+
+    def show_validation(self, record: dict[str, Any]) -> None:
+        best = "  best so far" if record["best"] else ""
+        self.console.print(
+            f"  {record['seconds']:7.1f} s  step {record['step']:>6,}  validation: loss {record['loss']:.4f}, "
+            f"{record['bits_per_byte']:.4f} bits per byte{best}"
+        )
+
+    def show_sample(self, record: dict[str, Any]) -> None:
+        text = " ".join(record["text"].split())
+        self.console.print(f"           [dim]{escape(text[:100])}…[/]", soft_wrap=True)
+
+    def show_note(self, record: dict[str, Any]) -> None:
+        self.console.print(f"[yellow]{escape(record['text'])}[/]", soft_wrap=True)
+
+
+def print_result(result: Any, seconds: float) -> None:
+    """Print the closing table of a run."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from quire.model.size import count_parameters
+
+    score, config = result.score, result.config
+    loss_plot = next((plot for plot in result.plots if plot.name == "loss.png"), result.plots[0])
+    table = Table(show_header=False, box=None, pad_edge=False)
+    early = "" if result.best_step == result.steps else f", best at step {result.best_step:,}"
+    rows = [
+        ("parameters", f"{count_parameters(config.model):,}"),
+        ("steps", f"{result.steps:,}{early}"),
+        ("time", f"{result.seconds:.0f} s of training, {seconds:.0f} s in all"),
+        ("validation", f"{score.bits_per_byte:.4f} bits per byte, over {score.bytes:,} bytes"),
+        ("", f"{score.nats_per_token:.4f} nats a token, perplexity {score.perplexity:.2f}"),
+        ("", f"{score.accuracy:.1%} of next tokens guessed right"),
+        ("run", str(result.folder)),
+        ("report", str(result.report)),
+        ("loss plot", str(loss_plot)),
+        ("samples", str(result.folder / "quire" / "samples.md")),
+        ("write with it", f'quire generate {result.folder} "Once"'),
+    ]
+    for name, value in rows:
+        table.add_row(name, escape(value))
+    Console(highlight=False, soft_wrap=True).print(table, soft_wrap=True)

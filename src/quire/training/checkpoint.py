@@ -1,0 +1,233 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+
+A checkpoint is a folder `checkpoints/step-0000500` of safetensors and JSON files, written under another name and
+renamed when every byte is on the disk, so a folder with that name is whole. `state.json` lists the size and SHA-256
+of the others; damage after the fact is found before anything is loaded. Nothing in it can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from quire.errors import FormatError, QuireError
+from quire.files import explain_os_error, fsync_folder
+from quire.training.optimizer import Optimizer
+from quire.training.precision import MixedPrecision
+
+VERSION = 1
+
+
+@dataclass
+class TrainingState:
+    """Where a run stands, apart from tensors."""
+
+    step: int = 0
+    """Optimizer steps taken."""
+    tokens: int = 0
+    """Prediction targets seen."""
+    seconds: float = 0.0
+    """Training time, over all resumptions."""
+    epoch: int = 0
+    """The data position: which pass over the corpus ..."""
+    window: int = 0
+    """... and which window of its order comes next."""
+    total_steps: int = 0
+    """The length that the schedule aims at."""
+    knots: list[tuple[int, float]] = field(default_factory=lambda: [(0, 0.0)])
+    """The revisions of that length (see schedule.py)."""
+    best_loss: float | None = None
+    """The lowest validation loss so far, nats a token, ..."""
+    best_step: int = 0
+    """... the step it was measured at, ..."""
+    worse: int = 0
+    """... and how many evaluations since then were not better."""
+    evaluated_step: int = -1
+    """The step of the last evaluation."""
+    skipped: int = 0
+    """Steps that were not taken because their gradients were not finite."""
+    skipped_in_a_row: int = 0
+    """How many of those came last."""
+    scaler: dict[str, float] = field(default_factory=dict)
+    """The loss scale of float16."""
+
+
+def checkpoints_folder(run: Path) -> Path:
+    """Return where the checkpoints of `run` lie."""
+    return run / "quire" / "checkpoints"
+
+
+def save_checkpoint(
+    run: Path, state: TrainingState, model: nn.Module, optimizer: Optimizer, precision: MixedPrecision
+) -> Path:
+    """Write a checkpoint of this moment and return its folder.
+
+    Raises:
+        QuireError: it could not be written (disk full, no permission); earlier checkpoints are untouched.
+    """
+    folder = checkpoints_folder(run) / f"step-{state.step:07d}"
+    part = folder.with_name(f".{folder.name}.part")
+    state.scaler = precision.state()
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        _save(part / "weights.safetensors", dict(model.named_parameters()))
+        _save(part / "optimizer.safetensors", optimizer.state_tensors())
+        _save(part / "random.safetensors", random_state())
+        files = {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(part.iterdir())}
+        (part / "state.json").write_text(json.dumps({"version": VERSION, **asdict(state), "files": files}, indent=1))
+        for file in part.iterdir():
+            fsync_file(file)
+        fsync_folder(part)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part, folder)
+        fsync_folder(folder.parent)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise explain_os_error(error, folder) from error
+    except safetensors.SafetensorError as error:
+        # The Rust writer wraps the system's error in its own text ("No space left on device").
+        shutil.rmtree(part, ignore_errors=True)
+        raise QuireError(f"could not be written: {error}", where=folder, hint="Is the disk full?") from error
+    return folder
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Return the checkpoint folders of `run`, oldest first."""
+    return sorted(p for p in checkpoints_folder(run).glob("step-*") if p.is_dir())
+
+
+def prune_checkpoints(run: Path, keep: int) -> None:
+    """Delete all but the last `keep` checkpoints, and what an interrupted save left behind."""
+    for folder in list_checkpoints(run)[:-keep]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for part in checkpoints_folder(run).glob(".step-*.part"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def latest_checkpoint(run: Path) -> tuple[Path, list[str]]:
+    """Return the newest whole checkpoint, and one sentence for each newer one that is damaged.
+
+    Raises:
+        FormatError: there is none.
+    """
+    problems = []
+    for folder in reversed(list_checkpoints(run)):
+        try:
+            read_state(folder)
+        except FormatError as error:
+            problems.append(str(error))
+        else:
+            return folder, problems
+    hint = "; ".join(problems) or "Start the run again without --resume"
+    raise FormatError("no checkpoint to resume from", where=run, hint=hint)
+
+
+def read_state(folder: Path) -> TrainingState:
+    """Return the state of a checkpoint after verifying every file of it.
+
+    Raises:
+        FormatError: a file is missing, cut short, changed, or of another version of quire.
+    """
+    path = folder / "state.json"
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        version, files = content.pop("version"), content.pop("files")
+    except (OSError, ValueError, KeyError) as error:
+        raise FormatError(f"not a whole checkpoint: {error!r}", where=path) from None
+    if version != VERSION:
+        raise FormatError(f"checkpoint format {version}, this quire reads {VERSION}", where=path)
+    for name, expected in files.items():
+        file = folder / name
+        size = file.stat().st_size if file.exists() else None
+        if size != expected["bytes"]:
+            raise FormatError(f"{size or 0} bytes where {expected['bytes']} were written", where=file)
+        if _sha256(file) != expected["sha256"]:
+            raise FormatError("its content is not what was written (SHA-256 differs)", where=file)
+    try:
+        state = TrainingState(**content)
+    except TypeError as error:
+        raise FormatError(f"not a training state: {error}", where=path) from None
+    state.knots = [(int(step), float(progress)) for step, progress in state.knots]
+    return state
+
+
+def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, precision: MixedPrecision) -> TrainingState:
+    """Put model, optimizer, loss scale and random generators back as they were, and return the state.
+
+    Raises:
+        FormatError: the checkpoint is damaged, or of a model of another shape.
+    """
+    state = read_state(folder)
+    weights = safetensors.torch.load_file(folder / "weights.safetensors")
+    parameters = dict(model.named_parameters())
+    _check_shapes(folder, parameters, weights)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+    optimizer.load_state_tensors(safetensors.torch.load_file(folder / "optimizer.safetensors"))
+    precision.load_state(state.scaler)
+    restore_random_state(safetensors.torch.load_file(folder / "random.safetensors"))
+    return state
+
+
+def random_state() -> dict[str, Tensor]:
+    """Return the state of torch's random generators: the CPU's and every GPU's."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda.{i}": torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())}
+    return states
+
+
+def restore_random_state(states: Mapping[str, Tensor]) -> None:
+    """Take back what `random_state` gave, for the generators that exist here."""
+    torch.set_rng_state(states["cpu"])
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            if f"cuda.{i}" in states:
+                torch.cuda.set_rng_state(states[f"cuda.{i}"], i)
+
+
+def _check_shapes(folder: Path, parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    have = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    want = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
+    if have != want:
+        different = sorted(name for name in have.keys() | want.keys() if have.get(name) != want.get(name))
+        name = different[0]
+        raise FormatError(
+            f"a checkpoint of another model: {name} is {have.get(name)} there and {want.get(name)} here"
+            f" ({len(different)} tensors differ)",
+            where=folder,
+            hint="Resume with the settings the run was started with, or start a new run with another --out",
+        )
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    safetensors.torch.save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fsync_file(path: Path) -> None:
+    """Make the bytes of `path` survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,112 @@
+"""The whole configuration of a run: one tree of settings, saved as run.toml with the plan's reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import Field
+
+from quire.errors import FormatError, UsageError
+from quire.files import write_text
+from quire.model.config import ModelConfig
+from quire.settings import Settings, build, read_toml
+from quire.tokens.settings import TokenSettings
+from quire.training.optimizer import OptimizerSettings
+from quire.training.schedule import ScheduleSettings
+
+
+class TrainingSettings(Settings):
+    """How long, how much at once, and how often to look."""
+
+    minutes: float | None = Field(10.0, gt=0)
+    """Training time to use, in minutes; the number of steps follows the clock. None: take `steps` steps."""
+    steps: int = Field(ge=1)
+    """Optimizer steps; with `minutes`, the first estimate of them."""
+    batch_size: int = Field(ge=1)
+    """Windows of context_length tokens in one optimizer step."""
+    micro_batch_size: int = Field(ge=1)
+    """Windows in one forward and backward pass; gradients of several passes add up to those of the batch."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of the matrix products; weights stay in float32."""
+    compile: bool = False
+    """Whether to compile the model with torch.compile, which needs a C++ compiler."""
+    device: str = "cpu"
+    """Where to train: cpu, cuda, cuda:0, mps."""
+    threads: int = Field(0, ge=0)
+    """CPU threads; 0 leaves the choice to torch."""
+    seed: int = Field(0, ge=0)
+    """Decides initial weights, dropout and the order of the windows."""
+    log_interval: int = Field(10, ge=1)
+    """Steps between two lines of metrics."""
+    evaluation_interval: int = Field(100, ge=1)
+    """Steps between two evaluations on the validation text."""
+    evaluation_tokens: int = Field(65536, ge=1)
+    """Validation tokens of an evaluation on the way; the last one uses all."""
+    patience: int = Field(0, ge=0)
+    """Stop after so many evaluations in a row without a better validation loss; 0 never stops early."""
+    checkpoint_interval: int = Field(500, ge=1)
+    """Steps between two checkpoints."""
+    checkpoint_seconds: float = Field(300.0, gt=0)
+    """Seconds after which a checkpoint is written even between intervals."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """How many of the last checkpoints to keep."""
+    max_skipped: int = Field(50, ge=1)
+    """Give up after so many steps in a row whose gradients were not finite."""
+    sample_prompts: tuple[str, ...] = ()
+    """Prompts to continue at each evaluation; empty: the first words of three validation texts."""
+    sample_tokens: int = Field(60, ge=0)
+    """Tokens of each sample; 0 writes none."""
+
+
+class RunConfig(Settings):
+    """Everything that decides a run."""
+
+    tokens: TokenSettings
+    """Tokenizer and split."""
+    model: ModelConfig
+    """The transformer's shape."""
+    optimizer: OptimizerSettings
+    """How weights follow gradients."""
+    schedule: ScheduleSettings
+    """How the learning rate goes over the run."""
+    training: TrainingSettings
+    """How long, how much at once, how often to look."""
+
+
+def run_toml(run: Path) -> Path:
+    """Return where the configuration of `run` lies."""
+    return run / "quire" / "run.toml"
+
+
+def save_config(run: Path, config: RunConfig, reasons: Mapping[str, str], source: Mapping[str, Any]) -> None:
+    """Write the configuration, the plan's reason for each value, and where the text came from.
+
+    Raises:
+        QuireError: the file cannot be written.
+    """
+    content = {
+        "source": dict(source),
+        **config.model_dump(mode="json", exclude_none=True),
+        "reasons": dict(reasons),
+    }
+    # TOML has no null; `minutes` left out means that `steps` decides.
+    write_text(run_toml(run), tomli_w.dumps(content))
+
+
+def load_config(run: Path) -> tuple[RunConfig, dict[str, str], dict[str, Any]]:
+    """Return what `save_config` wrote: configuration, reasons, source.
+
+    Raises:
+        FormatError: there is no run.toml, or it does not hold a configuration of this version.
+    """
+    path = run_toml(run)
+    try:
+        content = read_toml(path)
+        reasons, source = content.pop("reasons", {}), content.pop("source", {})
+        content.get("training", {}).setdefault("minutes", None)
+        return build(RunConfig, content, where=str(path)), reasons, source
+    except UsageError as error:
+        raise FormatError(error.what, where=path, hint="Is this a run folder that `quire train` made?") from None

@@ -1,0 +1,76 @@
+"""metrics.jsonl: one JSON object a line for every log step, evaluation and event of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from quire.errors import FormatError
+from quire.files import explain_os_error, write_text
+
+Record = dict[str, Any]
+
+
+def metrics_path(run: Path) -> Path:
+    """Return where the metrics of `run` lie."""
+    return run / "quire" / "metrics.jsonl"
+
+
+def read_metrics(run: Path) -> list[Record]:
+    """Return the records of a run in order; a last line that was cut off by a kill is left out.
+
+    Raises:
+        FormatError: there are no metrics, or a line before the last is not JSON.
+    """
+    path = metrics_path(run)
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        raise FormatError("no metrics here", where=path, hint="Is this a run folder that `quire train` made?") from None
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise FormatError(f"line {number} is not JSON: {error}", where=path) from None
+    return records
+
+
+def truncate_metrics(run: Path, step: int) -> None:
+    """Forget the records after `step`: a resumed run writes them again."""
+    if metrics_path(run).exists():
+        kept = [record for record in read_metrics(run) if record.get("step", 0) <= step]
+        write_text(metrics_path(run), "".join(json.dumps(record) + "\n" for record in kept))
+
+
+class MetricsWriter:
+    """Appends records to the metrics of a run; each line reaches the system before the call returns.
+
+    Raises:
+        QuireError: the disk is full or the folder cannot be written.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.path = metrics_path(run)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
+
+    def write(self, record: Record) -> None:
+        """Append one record."""
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
+
+    def close(self) -> None:
+        """Close the file, with everything on the disk."""
+        os.fsync(self._file.fileno())
+        self._file.close()

@@ -1,0 +1,368 @@
+"""The plan: from the corpus, this machine and the minutes given to every hyperparameter, each with its reason.
+
+Two stages, since the tokenizer comes before the tokens can be counted: `plan_tokens` looks at the size of the corpus,
+`plan_run` at the token counts, the measured speed of this machine and the time. What the user has set is taken as it
+is, and what depends on it follows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quire.errors import UsageError
+from quire.model.config import ModelConfig
+from quire.model.size import count_flops, count_parameters
+from quire.settings import build
+from quire.tokens.settings import SMALLEST_VOCABULARY, TokenSettings
+from quire.training.config import RunConfig
+from quire.training.machine import Machine
+
+# Width and number of blocks, small to large; heads are 32 wide up to width 256, 64 above.
+SHAPES = (
+    (64, 3),
+    (96, 3),
+    (128, 4),
+    (160, 4),
+    (192, 5),
+    (224, 6),
+    (256, 6),
+    (320, 7),
+    (384, 8),
+    (512, 8),
+    (640, 10),
+    (768, 12),
+    (1024, 16),
+)
+# Share of the machine's matrix-product rate that training reaches before anything is measured: 0.4 of 230 GFLOP/s was
+# seen at 0.8M and 0.55 at 3M parameters on two cores (docs/benchmarks.md); only used where measuring is switched off.
+ASSUMED_SHARE = 0.4
+# Seconds that torch.compile takes on two cores for such models (17 to 26 seen), and by what it speeds up a step.
+COMPILE_SECONDS = 25.0
+COMPILE_GAIN = 1.3
+# A model may have so many parameters for each byte of distinct text: nanoGPT's published tinyshakespeare run has 10 with
+# dropout 0.2 and no more to win; above it, a small corpus is learned by heart within the time.
+PARAMETERS_PER_BYTE = 10.0
+
+Reasons = dict[str, str]
+Measure = Callable[[ModelConfig, int, str], float]
+"""(model, windows, precision) -> seconds of one training step on so many windows of the model's context."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the plan needs to know of the tokens.
+
+    Args:
+        train_tokens: tokens in one epoch.
+        train_bytes: bytes of text in them.
+        validation_tokens: tokens to validate on.
+        vocab_size: the tokenizer's.
+    """
+
+    train_tokens: int
+    train_bytes: int
+    validation_tokens: int
+    vocab_size: int
+
+
+class Draft:
+    """Values being planned: what the user set wins, the rest is set with a reason."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.values: dict[str, Any] = {key: dict(group) for key, group in given.items()}
+        self.reasons: Reasons = {}
+        for name, group in given.items():
+            for key in group:
+                self.reasons[f"{name}.{key}"] = "set by you"
+
+    def choose(self, key: str, value: Any, reason: str) -> Any:
+        """Set `key` ("group.name") unless the user did; return the value that stands."""
+        group, _, name = key.partition(".")
+        within = self.values.setdefault(group, {})
+        if name not in within:
+            within[name] = value
+            self.reasons[key] = reason
+        return within[name]
+
+
+def check_groups(given: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a group of settings that does not exist, or a value where a group must stand."""
+    for name, group in given.items():
+        if name not in RunConfig.model_fields:
+            raise UsageError(f"unknown key {name!r}, known there: {', '.join(sorted(RunConfig.model_fields))}")
+        if not isinstance(group, Mapping):
+            raise UsageError(f"{name!r} is a group of settings, for instance {name}.{_first_key(name)}=…")
+
+
+def _first_key(group: str) -> str:
+    settings = RunConfig.model_fields[group].annotation
+    return next(iter(settings.model_fields))  # type: ignore[union-attr]
+
+
+def plan_tokens(corpus_bytes: int, given: Mapping[str, Any]) -> tuple[TokenSettings, Reasons]:
+    """Choose tokenizer and split for a corpus of `corpus_bytes` bytes of text.
+
+    Raises:
+        UsageError: a value that was given is out of bounds.
+    """
+    draft = Draft({"tokens": given.get("tokens", {})})
+    kind = draft.choose("tokens.tokenizer", "bpe", "learned pieces of words: more text in each token than bytes hold")
+    if kind == "bpe":
+        vocabulary = vocabulary_for(corpus_bytes)
+        draft.choose(
+            "tokens.vocab_size",
+            vocabulary,
+            f"{corpus_bytes:,} bytes of text: each token must be seen often enough to be learned",
+        )
+    return build(TokenSettings, draft.values["tokens"], where="tokens"), draft.reasons
+
+
+def vocabulary_for(corpus_bytes: int) -> int:
+    """Return the vocabulary size for a corpus of so many bytes, a power of two from 512 to 32,768."""
+    return 2 ** min(15, max(9, round(math.log2(max(1, corpus_bytes)) / 2) - 1))
+
+
+def plan_run(
+    sizes: Sizes,
+    machine: Machine,
+    given: Mapping[str, Any],
+    tokens: tuple[TokenSettings, Reasons],
+    measure: Measure | None = None,
+) -> tuple[RunConfig, Reasons]:
+    """Choose everything else.
+
+    Args:
+        sizes: token counts.
+        machine: what was measured of it.
+        given: settings of the user by group; what is in it stands.
+        tokens: what `plan_tokens` gave.
+        measure: times a real training step; None trusts an assumed share of the machine's matrix-product rate.
+
+    Raises:
+        UsageError: a value that was given is unknown, out of bounds, or does not go with another.
+    """
+    check_groups(given)
+    settings, reasons = tokens
+    draft = Draft({**given, "tokens": settings.model_dump()})
+    draft.reasons = {**draft.reasons, **{f"tokens.{key}": "default" for key in settings.model_dump()}, **reasons}
+    device = draft.choose("training.device", machine.device, f"the fastest device here ({machine.name})")
+    if "steps" in given.get("training", {}) and "minutes" not in given.get("training", {}):
+        draft.choose("training.minutes", None, "the number of steps was set, so no time is")
+    minutes = draft.choose("training.minutes", 10.0, "default")
+    seconds = None if minutes is None else float(minutes) * 60
+    budget = seconds if seconds is not None else 600.0  # without a time, the shape is that of a ten-minute run
+
+    rates = {name: rate * 1e9 for name, rate in machine.gflops.items()}
+    precision = given.get("training", {}).get("precision") or _fastest(rates)
+    flops = rates.get(precision, rates["float32"]) * ASSUMED_SHARE * budget
+    shape, why = _shape(sizes, flops, draft)
+    precision_reason = f"the fastest matrix products here: {_rates(machine)}"
+    pace: float | None = None
+    if measure is not None and _measurable(draft):
+        config = _model_config(draft, shape, sizes, why, commit=False)
+        rows = max(1, min(16, 4096 // config.context_length))
+        candidates = [precision] if "precision" in given.get("training", {}) else _candidates(rates)
+        timed = {name: measure(config, rows, name) for name in candidates}
+        precision = min(timed, key=timed.__getitem__)
+        precision_reason = "the fastest in a short measurement of training steps: " + ", ".join(
+            f"{name} {rows * config.context_length / time:,.0f} tokens/s" for name, time in timed.items()
+        )
+        done = config_flops(config) * rows * config.context_length
+        flops = done / timed[precision] * budget
+        shape, why = _shape(sizes, flops, draft)
+        pace = flops / budget
+    draft.choose("training.precision", precision, precision_reason)
+    model = _model_config(draft, shape, sizes, why, commit=True)
+    compiled = _plan_compile(draft, machine, device, seconds)
+    _plan_batch(draft, model, machine)
+    _plan_length(draft, model, sizes, flops, budget, pace, compiled)
+    _plan_optimizer(draft, model)
+    _plan_regularization(draft, model, sizes)
+    _plan_watching(draft, sizes)
+    return build(RunConfig, draft.values, where="plan"), draft.reasons
+
+
+def config_flops(config: ModelConfig) -> int:
+    """Return the training FLOPs a token of a model at its full context."""
+    return count_flops(config, config.context_length, training=True)
+
+
+def _fastest(rates: Mapping[str, float]) -> str:
+    return max(_candidates(rates), key=lambda name: rates[name])
+
+
+def _candidates(rates: Mapping[str, float]) -> list[str]:
+    """float32, and the 16-bit formats whose products are faster by half or more; bfloat16 needs no loss scale."""
+    faster = [name for name in ("bfloat16", "float16") if rates.get(name, 0) >= 1.5 * rates["float32"]]
+    return ["float32", *faster[:1]]
+
+
+def _rates(machine: Machine) -> str:
+    return ", ".join(f"{name} {rate:,.0f} GFLOP/s" for name, rate in machine.gflops.items())
+
+
+def _measurable(draft: Draft) -> bool:
+    """A measurement serves where something is left to decide by it: the shape, the precision or the steps."""
+    set_by_user = draft.values.get("model", {})
+    training = draft.values.get("training", {})
+    return not ({"hidden_size", "num_layers"} <= set(set_by_user) and {"precision", "steps"} <= set(training))
+
+
+def _shape(sizes: Sizes, flops: float, draft: Draft) -> tuple[tuple[int, int], str]:
+    """Return (width, blocks) of the largest model that sees enough tokens in the time, and why."""
+    ratio = tokens_per_parameter(flops)
+    best, reason = SHAPES[0], "the smallest shape: the time or the corpus carries no larger one"
+    for width, blocks in SHAPES:
+        config = ModelConfig(
+            vocab_size=sizes.vocab_size,
+            hidden_size=width,
+            num_layers=blocks,
+            num_heads=width // head_width(width),
+            context_length=context_for(width),
+        )
+        parameters = count_parameters(config)
+        tokens = flops / config_flops(config)
+        if tokens < ratio * parameters or parameters > PARAMETERS_PER_BYTE * sizes.train_bytes:
+            break
+        best = (width, blocks)
+        reason = (
+            f"{flops:.2g} FLOPs in the time train {parameters:,} parameters on {tokens:,.0f} tokens"
+            f" (at least {ratio:.1f} a parameter wanted)"
+        )
+    return best, reason
+
+
+def tokens_per_parameter(flops: float) -> float:
+    """Return how many tokens a parameter should see with so much computation: 2 for a minute, 20 on large machines.
+
+    Chinchilla's 20 (Hoffmann et al. 2022) holds at 1e18 FLOPs and more; in the first minutes larger models win, since
+    each step of Muon on them gains more: the sweep in docs/decisions.md.
+    """
+    return min(20.0, max(2.0, 2.0 * (flops / 1e13) ** 0.2))
+
+
+def head_width(width: int) -> int:
+    """Return the width of an attention head for a model of this width."""
+    return 32 if width <= 256 else 64
+
+
+def context_for(width: int) -> int:
+    """Return the context length for a model of this width: small models gain little from far tokens."""
+    return 128 if width < 160 else 256 if width < 384 else 512 if width < 768 else 1024
+
+
+def _model_config(draft: Draft, shape: tuple[int, int], sizes: Sizes, why: str, *, commit: bool) -> ModelConfig:
+    target = draft if commit else Draft({k: v for k, v in draft.values.items() if k in ("model", "training")})
+    width = target.choose("model.hidden_size", shape[0], why)
+    target.choose("model.num_layers", shape[1], f"goes with width {width}")
+    target.choose("model.vocab_size", sizes.vocab_size, "the tokenizer's")
+    heads = target.choose(
+        "model.num_heads", max(1, width // head_width(width)), f"heads of {head_width(width)} numbers each"
+    )
+    target.choose("model.num_kv_heads", heads, "one for each query head: a small model's cache is small anyway")
+    target.choose("model.context_length", context_for(width), "longer for wider models, which have use for it")
+    target.choose("model.tie_embeddings", True, "one table for embedding and head: fewer parameters to learn from little")
+    config = build(ModelConfig, target.values["model"], where="model")
+    for name in ("head_dim", "intermediate_size"):
+        target.choose(f"model.{name}", getattr(config, name), "follows from the width")
+    return config
+
+
+def _plan_compile(draft: Draft, machine: Machine, device: str, seconds: float | None) -> bool:
+    pays = COMPILE_SECONDS / (1 - 1 / COMPILE_GAIN)
+    if device == "mps" or machine.compiler is None:
+        value, reason = False, "no C++ compiler was found" if machine.compiler is None else "not on this device"
+    elif seconds is not None and seconds < pays:
+        value, reason = False, f"compiling takes about {COMPILE_SECONDS:.0f} s, earned back only after {pays:.0f} s"
+    elif seconds is None:
+        value, reason = False, "no time was given, so whether compiling is earned back is not known"
+    else:
+        value, reason = True, f"about {COMPILE_GAIN} times the speed, earned back after {pays:.0f} s"
+    return bool(draft.choose("training.compile", value, reason))
+
+
+def _plan_batch(draft: Draft, model: ModelConfig, machine: Machine) -> None:
+    parameters = count_parameters(model)
+    tokens = 2048 * (max(parameters, 800_000) / 800_000) ** 0.55
+    rows = max(1, round(tokens / model.context_length))
+    rows = draft.choose(
+        "training.batch_size", rows, f"about {tokens:,.0f} tokens a step: larger models have less noisy use for more"
+    )
+    # Activations kept for the backward pass, in bytes a token: about 40 numbers of the width a block, and the logits
+    # three times (scores, their float32 copy, their gradient).
+    each = 4 * (40 * model.num_layers * model.hidden_size + 3 * model.vocab_size)
+    fitting = max(1, int(machine.memory_bytes * 0.25 / (each * model.context_length)))
+    micro = min(rows, fitting, machine.largest_micro_batch_tokens // model.context_length or 1)
+    draft.choose(
+        "training.micro_batch_size",
+        max(1, micro),
+        "the whole batch at once" if micro >= rows else "as much as a quarter of the memory holds at once",
+    )
+
+
+def _plan_length(
+    draft: Draft, model: ModelConfig, sizes: Sizes, flops: float, budget: float, pace: float | None, compiled: bool
+) -> None:
+    batch_tokens = draft.values["training"]["batch_size"] * model.context_length
+    usable = flops
+    if compiled:
+        usable = flops * COMPILE_GAIN * max(0.1, 1 - COMPILE_SECONDS / budget)
+    steps = max(20, int(usable / (config_flops(model) * batch_tokens)))
+    measured = "measured" if pace else "assumed"
+    draft.choose(
+        "training.steps", steps, f"what the time allows at the {measured} {flops / budget / 1e9:,.0f} GFLOP/s of training"
+    )
+    steps = draft.values["training"]["steps"]
+    draft.choose("schedule.warmup_steps", min(100, max(5, steps // 50)), "2 % of the steps, at most 100")
+    draft.choose("schedule.shape", "linear", "a straight line to 0 did best (docs/decisions.md)")
+    draft.choose("schedule.decay_fraction", 0.6, "the last 60 % of the run decay (docs/decisions.md)")
+
+
+def _plan_optimizer(draft: Draft, model: ModelConfig) -> None:
+    kind = draft.choose("optimizer.kind", "muon", "1.58 against 1.78 nats per character with AdamW alone")
+    scale = (max(count_parameters(model), 800_000) / 800_000) ** (-1 / 3)
+    if kind == "muon":
+        draft.choose("optimizer.matrix_learning_rate", 0.02, "orthogonalized updates keep their size at every width")
+        draft.choose(
+            "optimizer.learning_rate", round(0.006 * scale, 6), "0.006 at 0.8M parameters, falling with their cube root"
+        )
+    else:
+        draft.choose(
+            "optimizer.learning_rate", round(0.004 * scale, 6), "0.004 at 0.8M parameters, falling with their cube root"
+        )
+
+
+def _plan_regularization(draft: Draft, model: ModelConfig, sizes: Sizes) -> None:
+    t = draft.values["training"]
+    seen = t["steps"] * t["batch_size"] * model.context_length
+    epochs = seen / max(1, sizes.train_tokens)
+    dropout = 0.0 if epochs < 4 else 0.1 if epochs < 12 else 0.2
+    draft.choose("model.dropout", dropout, f"the corpus is seen about {epochs:.1f} times")
+    decay = 0.1 if epochs < 4 else 0.3
+    draft.choose("optimizer.weight_decay", decay, f"more where a corpus is seen often ({epochs:.1f} times here)")
+
+
+def _plan_watching(draft: Draft, sizes: Sizes) -> None:
+    steps = draft.values["training"]["steps"]
+    draft.choose("training.log_interval", max(1, steps // 200), "about 200 lines of metrics")
+    interval = draft.choose("training.evaluation_interval", max(1, steps // 12), "about a dozen evaluations")
+    draft.choose("training.checkpoint_interval", max(1, interval * 3), "every third evaluation, and every five minutes")
+    draft.choose(
+        "training.evaluation_tokens", min(65_536, max(1024, sizes.validation_tokens)), "a few seconds an evaluation"
+    )
+    draft.choose("training.patience", 5, "five evaluations without a better one: the model only learns by heart by then")
+
+
+def describe(config: RunConfig, reasons: Reasons) -> list[tuple[str, str, str]]:
+    """Return the plan as rows of key, value and reason; values that are mere defaults are left out."""
+    rows = []
+    for group, settings in config.model_dump().items():
+        for name, value in settings.items():
+            reason = reasons.get(f"{group}.{name}")
+            if reason and reason != "default":
+                shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+                rows.append((f"{group}.{name}", shown, reason))
+    return rows

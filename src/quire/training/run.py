@@ -1,0 +1,191 @@
+"""The whole way: folders or a corpus in, a trained run out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quire.corpus.build import ingest
+from quire.corpus.progress import Progress
+from quire.corpus.settings import IngestSettings
+from quire.corpus.store import MANIFEST, Corpus
+from quire.errors import FormatError, UsageError
+from quire.evaluation import Score, score_split
+from quire.interop.huggingface import load_model_folder
+from quire.settings import build, merge
+from quire.tokens.shards import TokenDataset, prepare
+from quire.training.checkpoint import checkpoints_folder, list_checkpoints
+from quire.training.config import RunConfig, load_config, run_toml, save_config
+from quire.training.machine import measure_machine
+from quire.training.metrics import metrics_path
+from quire.training.pace import time_step
+from quire.training.plan import Reasons, Sizes, check_groups, plan_run, plan_tokens
+from quire.training.plots import draw
+from quire.training.report import write_report
+from quire.training.trainer import Listener, Trainer
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a finished run has to show.
+
+    Args:
+        folder: the run folder: a model folder that quire and transformers open.
+        config: every setting it was made with.
+        reasons: why each was chosen.
+        score: the best model's score on the whole validation text.
+        steps: optimizer steps taken.
+        best_step: the step of the best model, which is the one kept in `folder`.
+        seconds: training time over all resumptions.
+        plots: the pictures drawn.
+        report: the report page.
+    """
+
+    folder: Path
+    config: RunConfig
+    reasons: Reasons
+    score: Score
+    steps: int
+    best_step: int
+    seconds: float
+    plots: tuple[Path, ...]
+    report: Path
+
+
+def tokens_folder(run: Path) -> Path:
+    """Return where the token shards of `run` lie."""
+    return run / "quire" / "tokens"
+
+
+def train(
+    sources: Sequence[Path | str] | Path | str,
+    out: Path | str,
+    *,
+    minutes: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    ingest_settings: IngestSettings | None = None,
+    corpus: Path | str | None = None,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+    ingest_progress: Progress | None = None,
+) -> TrainedRun:
+    """Make a model of folders of documents, or of a corpus: ingest where needed, plan, train, draw, report.
+
+    Args:
+        sources: folders and files, or one corpus folder.
+        out: the run folder.
+        minutes: training time; see `settings` for `training.steps` instead.
+        settings: groups of settings to hold fixed, e.g. {"model": {"hidden_size": 256}}; the plan chooses the others.
+        ingest_settings: how folders are read.
+        corpus: where the corpus of the folders goes; default corpora/NAME beside the run's parent.
+        overwrite: replace a run that is there.
+        listener: is called with each record of metrics, and with records of kind "stage", "plan", "note", "sample".
+        ingest_progress: is called as `quire.ingest` calls its `progress`.
+
+    Raises:
+        UsageError: a source is missing, a setting is wrong, or `out` holds something already.
+        QuireError: there is too little text, the disk is full, the loss is not finite.
+        KeyboardInterrupt: after Ctrl-C; what was done is kept, and `resume(out)` goes on.
+    """
+    tell = listener or (lambda record: None)
+    run = Path(out)
+    given = merge(settings or {}, {"training": {"minutes": minutes}} if minutes is not None else {})
+    check_groups(given)
+    _check_out(run, overwrite=overwrite)
+    opened = _corpus(sources, run, corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
+    if overwrite:
+        _forget(run)
+    data, config, reasons = _plan(opened, run, given, tell)
+    save_config(run, config, reasons, {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint})
+    tell({"kind": "plan", "config": config, "reasons": reasons})
+    return _train(run, config, reasons, data, tell, resume=False)
+
+
+def resume(out: Path | str, *, listener: Listener | None = None) -> TrainedRun:
+    """Go on with a run that was interrupted, to weights bit-identical to those of an uninterrupted one.
+
+    Raises:
+        FormatError: there is no run, no whole checkpoint, or its tokens are missing.
+    """
+    run = Path(out)
+    config, reasons, _ = load_config(run)
+    data = TokenDataset.open(tokens_folder(run))
+    started = bool(list_checkpoints(run))
+    tell = listener or (lambda record: None)
+    if not started:
+        tell({"kind": "note", "step": 0, "text": "no checkpoint was written yet: training starts from its beginning"})
+    return _train(run, config, reasons, data, tell, resume=started)
+
+
+def _check_out(run: Path, *, overwrite: bool) -> None:
+    if run.exists() and not run.is_dir():
+        raise UsageError("this is a file, and a run is a folder", where=run, hint="Choose another --out")
+    if run_toml(run).exists() and not overwrite:
+        raise UsageError(
+            "a run is there already",
+            where=run,
+            hint="Go on with it by --resume, replace it by --overwrite, or choose another --out",
+        )
+    if run.is_dir() and not run_toml(run).exists():
+        strange = sorted(p.name for p in run.iterdir() if p.name != "quire")
+        if strange:
+            raise UsageError(f"the folder holds other things ({strange[0]})", where=run, hint="Choose another --out")
+
+
+def _forget(run: Path) -> None:
+    """Delete what a run wrote, and nothing else; the tokens stay, since they are used again where they fit."""
+    run_toml(run).unlink(missing_ok=True)
+    metrics_path(run).unlink(missing_ok=True)
+    shutil.rmtree(checkpoints_folder(run), ignore_errors=True)
+    shutil.rmtree(run / "quire" / "plots", ignore_errors=True)
+
+
+def _corpus(
+    sources: Sequence[Path | str] | Path | str,
+    run: Path,
+    place: Path | str | None,
+    settings: IngestSettings,
+    progress: Progress | None,
+    tell: Listener,
+) -> Corpus:
+    folders = [Path(sources)] if isinstance(sources, (str, Path)) else [Path(source) for source in sources]
+    if len(folders) == 1 and (folders[0] / MANIFEST).is_file():
+        return Corpus.open(folders[0])
+    corpus = Path(place) if place is not None else Path("corpora") / run.resolve().name
+    tell({"kind": "stage", "text": f"Reading {', '.join(map(str, folders))} into {corpus}"})
+    account = ingest(folders, corpus, settings, progress=progress)
+    tell({"kind": "account", "account": account, "corpus": corpus})
+    return Corpus.open(corpus)
+
+
+def _plan(
+    corpus: Corpus, run: Path, given: Mapping[str, Any], tell: Listener
+) -> tuple[TokenDataset, RunConfig, Reasons]:
+    tell({"kind": "stage", "text": "Learning the tokenizer and writing token shards"})
+    token_plan = plan_tokens(corpus.num_bytes, given)
+    data = prepare(corpus, tokens_folder(run), token_plan[0])
+    sizes = Sizes(
+        data.train.num_tokens, data.train.num_bytes, data.validation.num_tokens, data.tokenizer.vocab_size
+    )
+    tell({"kind": "stage", "text": "Measuring this machine and planning"})
+    machine = measure_machine()
+    device = str(given.get("training", {}).get("device", machine.device))
+    config, reasons = plan_run(
+        sizes, machine, given, token_plan, lambda model, rows, precision: time_step(model, rows, precision, device)
+    )
+    return data, config, reasons
+
+
+def _train(
+    run: Path, config: RunConfig, reasons: Reasons, data: TokenDataset, tell: Listener, *, resume: bool
+) -> TrainedRun:
+    state = Trainer(run, config, data, tell).run(resume=resume)
+    tell({"kind": "stage", "text": "Scoring the best model on the whole validation text and drawing"})
+    model, tokenizer = load_model_folder(run, config.training.device)
+    score = score_split(model, tokenizer, data.validation)
+    plots = tuple(draw(run))
+    report = write_report(run, config, reasons, score, state)
+    return TrainedRun(run, config, reasons, score, state.step, state.best_step, state.seconds, plots, report)

@@ -1,0 +1,77 @@
+"""samples.md: the same prompts, continued at each evaluation, so that one can read how the model learns."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from quire.files import write_text
+from quire.inference.engine import LanguageModel
+from quire.inference.sampling import SamplingSettings
+from quire.model.transformer import Transformer
+from quire.tokens.shards import Split, TokenDataset
+from quire.training.config import TrainingSettings
+
+NUM_PROMPTS = 3
+PROMPT_WORDS = 6
+HEADING = re.compile(r"^## Step (\d+)", re.MULTILINE)
+
+
+def samples_path(run: Path) -> Path:
+    """Return where the samples of `run` lie."""
+    return run / "quire" / "samples.md"
+
+
+def prompts_from(split: Split, data: TokenDataset) -> tuple[str, ...]:
+    """Return the first words of lines taken evenly from `split`: text the model is not trained on."""
+    prompts: list[str] = []
+    for part in range(NUM_PROMPTS):
+        start = split.num_tokens * part // NUM_PROMPTS
+        ids = split.tokens(start, min(split.num_tokens, start + 2048))
+        ends = np.flatnonzero(ids == data.tokenizer.end_of_text)
+        if part and len(ends):
+            ids = ids[ends[0] + 1 :]
+        text = data.tokenizer.decode([int(i) for i in ids if i != data.tokenizer.end_of_text])
+        lines = text.splitlines()[1:] if part and not len(ends) else text.splitlines()
+        for line in lines:
+            words = line.split()
+            if len(words) >= PROMPT_WORDS and any(letter.isalpha() for letter in line):
+                prompt = " ".join(words[:PROMPT_WORDS])
+                if prompt not in prompts:
+                    prompts.append(prompt)
+                break
+    return tuple(prompts) or ("",)
+
+
+class SampleWriter:
+    """Continues the prompts of a run and keeps what was written in samples.md."""
+
+    def __init__(self, run: Path, data: TokenDataset, settings: TrainingSettings) -> None:
+        self.path = samples_path(run)
+        self.tokenizer = data.tokenizer
+        self.length = settings.sample_tokens
+        self.prompts = settings.sample_prompts or prompts_from(data.validation, data)
+
+    def write(self, model: Transformer, step: int, bits_per_byte: float) -> str:
+        """Continue each prompt, append the texts to samples.md, and return the first; "" where samples are off."""
+        if not self.length:
+            return ""
+        sampling = SamplingSettings(max_tokens=self.length, temperature=0.8, top_p=0.95, seed=0)
+        written = LanguageModel(model, self.tokenizer).generate(list(self.prompts), sampling)
+        section = [f"## Step {step} ({bits_per_byte:.3f} bits per byte)", ""]
+        for prompt, completion in zip(self.prompts, written, strict=True):
+            # Four backquotes: the text may hold three of its own.
+            section += [f"**{prompt or '(nothing)'}** ...", "", "````text", completion.text.strip("\n"), "````", ""]
+        before = self.path.read_text("utf-8") if self.path.exists() else "# Samples\n\n"
+        write_text(self.path, before + "\n".join(section) + "\n")
+        return f"{self.prompts[0]}{written[0].text}"
+
+    def forget_after(self, step: int) -> None:
+        """Drop the sections after `step`: a resumed run writes them again."""
+        if self.path.exists():
+            text = self.path.read_text("utf-8")
+            later = [match.start() for match in HEADING.finditer(text) if int(match[1]) > step]
+            if later:
+                write_text(self.path, text[: later[0]])

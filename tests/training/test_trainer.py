@@ -1,0 +1,326 @@
+"""The laws of training: accumulated = one big batch, resumed = uninterrupted, nothing non-finite reaches a weight."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from quire.errors import FormatError, QuireError
+from quire.interop.huggingface import load_model_folder
+from quire.tokens.batches import Batch
+from quire.training import checkpoint as checkpoints
+from quire.training.checkpoint import latest_checkpoint, list_checkpoints, read_state
+from quire.training.metrics import read_metrics
+from quire.training.precision import MixedPrecision
+from quire.training.trainer import Trainer
+
+
+def weights(trainer):
+    return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+
+
+def assert_same(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+def gradients_of(trainer, batch):
+    trainer.optimizer.zero_grad()
+    trainer.gradients(batch)
+    return torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 5])
+def test_accumulated_gradients_are_those_of_the_one_big_batch(rows, run, config, data):
+    """Six windows in micro-batches of 1, 2, 4 + 2 and 5 + 1, some windows with fewer targets than others."""
+    big = Trainer(run, config(model={"dropout": 0.0}, training={"micro_batch_size": 6}), data)
+    for _ in range(3):  # away from the zero-initialised projections, whose gradients would hide errors
+        big.step()
+    batch = big.batches.next_batch()
+    targets = batch.targets.copy()
+    targets[1, 10:] = -100
+    targets[5, 3:] = -100
+    batch = replace(batch, targets=targets) if hasattr(batch, "__dataclass_fields__") else Batch(batch.inputs, targets)
+    small = Trainer(run, config(model={"dropout": 0.0}, training={"micro_batch_size": rows}), data)
+    small.model.load_state_dict(big.model.state_dict())
+    whole, summed = gradients_of(big, batch), gradients_of(small, batch)
+    assert (summed - whole).norm() / whole.norm() < 1e-5
+    # and they are those of the mean over all targets, computed in one piece without the trainer
+    big.optimizer.zero_grad()
+    loss = big.model.loss(torch.from_numpy(batch.inputs), torch.from_numpy(targets))
+    (loss / int((targets != -100).sum())).backward()
+    plain = torch.cat([p.grad.flatten() for p in big.model.parameters() if p.grad is not None])
+    assert (summed - plain).norm() / plain.norm() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_resumed_is_uninterrupted_to_the_bit(kind, precision, run, config, data, tmp_path):
+    over = {"optimizer": {"kind": kind}, "training": {"precision": precision}}
+    whole = Trainer(tmp_path / "whole", config(**over), data)
+    whole.run()
+    for stop in (3, 7):  # stopped twice, once between checkpoints and once after an evaluation
+        Trainer(run, config(**over), data).run(resume=stop > 3, stop_at=stop)
+    resumed = Trainer(run, config(**over), data)
+    resumed.run(resume=True)
+    assert_same(weights(whole), weights(resumed))
+    assert resumed.state.best_step == whole.state.best_step
+    assert_same(*(safetensors.torch.load_file(f / "model.safetensors") for f in (tmp_path / "whole", run)))
+    # The records are those of one run too: no step twice, none missing, the same losses.
+    ours, theirs = (
+        [(r["kind"], r["step"], r["loss"]) for r in read_metrics(folder)] for folder in (run, tmp_path / "whole")
+    )
+    assert ours == theirs
+    samples = [(folder / "quire" / "samples.md").read_text() for folder in (run, tmp_path / "whole")]
+    assert samples[0] == samples[1]
+
+
+def test_a_finished_run_resumes_to_itself(run, config, data):
+    first = Trainer(run, config(), data)
+    first.run()
+    before = (run / "quire" / "metrics.jsonl").read_text()
+    again = Trainer(run, config(), data)
+    again.run(resume=True)
+    assert_same(weights(first), weights(again))
+    assert (run / "quire" / "metrics.jsonl").read_text() == before
+
+
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+from quire.training import checkpoint, trainer
+from quire.tokens.dataset import TokenDataset
+from quire.training.config import load_config
+import torch
+torch.set_num_threads(2)
+run, tokens, function, count = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+original, calls = getattr(checkpoint, function), 0
+
+def killed(*args, **kwargs):
+    global calls
+    calls += 1
+    if calls == count:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*args, **kwargs)
+
+setattr(checkpoint, function, killed)
+config = load_config(run)[0]
+trainer.Trainer(run, config, TokenDataset.open(tokens)).run(resume=bool(checkpoint.list_checkpoints(run)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "count"),
+    [("_save", 5), ("fsync_file", 7), ("fsync_folder", 3), ("prune_checkpoints", 1), ("_sha256", 6)],
+)
+def test_killed_in_the_middle_of_a_save(function, count, run, config, data, tmp_path, data_folder):
+    from quire.training.config import save_config
+
+    whole = Trainer(tmp_path / "whole", config(), data)
+    whole.run()
+    save_config(run, config(), {}, {})
+    # In trainer.py prune_checkpoints was imported by name; the kill must reach the one it calls.
+    script = KILLED.replace("setattr(checkpoint, function, killed)", textwrap.dedent("""
+        setattr(checkpoint, function, killed)
+        if hasattr(trainer, function):
+            setattr(trainer, function, killed)
+    """))
+    command = [sys.executable, "-c", script, str(run), str(data_folder), function, str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    resumed = Trainer(run, config(), data)
+    resumed.run(resume=bool(list_checkpoints(run)))
+    assert_same(weights(whole), weights(resumed))
+    assert not list((run / "quire" / "checkpoints").glob(".*.part"))
+
+
+def test_ctrl_c_saves_and_says_so(run, config, data, tmp_path):
+    whole = Trainer(tmp_path / "whole", config(), data)
+    whole.run()
+
+    def press(record):
+        if record["kind"] == "train" and record["step"] == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(run, config(), data, press).run()
+    assert read_state(latest_checkpoint(run)[0]).step in (6, 7)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = Trainer(run, config(), data)
+    resumed.run(resume=True)
+    assert_same(weights(whole), weights(resumed))
+
+
+def poison(trainer, steps):
+    """Make the gradients of the given steps not finite, as an overflow would."""
+    honest = trainer.summed_loss
+
+    def loss(x, y):
+        value = honest(x, y)
+        return value * float("nan") if trainer.state.step in steps else value
+
+    trainer.summed_loss = loss
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_steps_that_are_not_finite_are_skipped_and_counted(precision, run, config, data):
+    trainer = Trainer(run, config(training={"precision": precision}), data)
+    poison(trainer, {2, 3})
+    moved = []
+    for _ in range(6):
+        before = weights(trainer)
+        trainer.step()
+        moved.append(any(not torch.equal(a, b) for a, b in zip(before.values(), weights(trainer).values(), strict=True)))
+    assert moved == [True, True, False, False, True, True]
+    assert trainer.state.skipped == 2
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
+    if precision == "float16":
+        assert trainer.precision.scaler.get_scale() == 2.0**16 / 4  # halved twice
+
+
+def test_a_run_that_is_never_finite_gives_up(run, config, data):
+    trainer = Trainer(run, config(training={"max_skipped": 4}), data)
+    poison(trainer, set(range(100)))
+    with pytest.raises(QuireError, match="4 steps in a row were not finite"):
+        trainer.run()
+
+
+def test_float16_needs_its_loss_scale():
+    """A gradient that float16 cannot hold is saved by the scale, and is the right one after unscaling."""
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+
+    def gradient(precision):
+        weight.grad = None
+        (weight.half() * 1e-7 * 0.25).float().sum()  # 2.5e-8 is under float16's smallest number, 6e-8
+        loss = (weight.half() * torch.tensor(0.5, dtype=torch.float16)).float() * 1e-7
+        precision.backward(loss.sum())
+        precision.unscale([optimizer])
+        return float(weight.grad)
+
+    scaled = MixedPrecision("float16", "cpu", initial_scale=2.0**16)
+    assert gradient(scaled) == pytest.approx(0.5e-7, rel=1e-2)
+    assert np.float16(0.5e-7 * 0.5) == 0  # without a scale the product on the way is lost
+
+
+def test_the_scale_is_part_of_the_checkpoint(run, config, data):
+    trainer = Trainer(run, config(training={"precision": "float16", "steps": 4}), data)
+    poison(trainer, {1})
+    trainer.run()
+    other = Trainer(run, config(training={"precision": "float16", "steps": 4}), data)
+    other.run(resume=True)
+    assert other.precision.scaler.get_scale() == 2.0**15
+    assert other.state.skipped == 1
+
+
+def test_training_learns_and_keeps_the_best(run, config, data):
+    records = []
+    trainer = Trainer(run, config(model={"dropout": 0.0}, training={"steps": 60, "evaluation_interval": 10}), data, records.append)
+    trainer.run()
+    validation = [r for r in records if r["kind"] == "validation"]
+    assert validation[-1]["bits_per_byte"] < 0.75 * validation[0]["bits_per_byte"]
+    best = min(validation, key=lambda r: r["loss"])
+    assert trainer.state.best_step == best["step"]
+    model, tokenizer = load_model_folder(run)
+    trainer.model.load_state_dict(model.state_dict())
+    assert trainer.validate(trainer.config.training.evaluation_tokens)[0] == pytest.approx(best["loss"], abs=1e-6)
+    assert tokenizer.vocab_size == data.tokenizer.vocab_size
+    assert "## Step 60" in (run / "quire" / "samples.md").read_text()
+
+
+def test_early_stop(run, config, data):
+    """At a rate that destroys the model every evaluation after the first is worse."""
+    over = {
+        "optimizer": {"kind": "adamw", "learning_rate": 1.0},
+        "training": {"steps": 50, "patience": 2, "evaluation_interval": 2, "sample_tokens": 0},
+    }
+    notes = []
+    trainer = Trainer(run, config(**over), data, notes.append)
+    state = trainer.run()
+    assert state.step < 50
+    assert state.worse == 2
+    assert any("stopped early" in r["text"] for r in notes if r["kind"] == "note")
+    resumed = Trainer(run, config(**over), data)
+    assert resumed.run(resume=True).step == state.step
+
+
+def test_a_run_by_the_clock_revises_its_length_on_record(run, config, data):
+    trainer = Trainer(run, config(training={"minutes": 0.02, "steps": 1_000_000, "sample_tokens": 0}), data)
+    state = trainer.run()
+    assert state.step == state.total_steps < 1_000_000
+    assert trainer.schedule.multiplier(state.step - 1) < 0.2  # the decay was completed
+    saved = read_state(latest_checkpoint(run)[0])
+    assert (saved.total_steps, saved.knots) == (state.total_steps, state.knots)
+
+
+def test_damaged_checkpoints_are_passed_over(run, config, data, tmp_path):
+    whole = Trainer(tmp_path / "whole", config(), data)
+    whole.run()
+    Trainer(run, config(), data).run(stop_at=8)
+    newest = list_checkpoints(run)[-1]
+    assert newest.name == "step-0000008"
+    content = bytearray((newest / "optimizer.safetensors").read_bytes())
+    content[-1] ^= 1
+    (newest / "optimizer.safetensors").write_bytes(content)
+    notes = []
+    resumed = Trainer(run, config(), data, notes.append)
+    resumed.run(resume=True)
+    assert any("SHA-256" in r["text"] for r in notes if r["kind"] == "note")
+    assert any("resumed at step 4" in r["text"] for r in notes if r["kind"] == "note")
+    assert_same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing", "state", "version"])
+def test_no_whole_checkpoint_is_an_error_that_says_why(damage, run, config, data):
+    Trainer(run, config(), data).run(stop_at=2)
+    (folder,) = list_checkpoints(run)
+    if damage == "cut":
+        os.truncate(folder / "weights.safetensors", 100)
+    elif damage == "missing":
+        (folder / "random.safetensors").unlink()
+    elif damage == "state":
+        (folder / "state.json").write_text("{")
+    else:
+        state = json.loads((folder / "state.json").read_text())
+        (folder / "state.json").write_text(json.dumps({**state, "version": 99}))
+    said = {"cut": "100 bytes", "missing": "0 bytes", "state": "not a whole checkpoint", "version": "format 99"}
+    with pytest.raises(FormatError, match=said[damage]):
+        Trainer(run, config(), data).run(resume=True)
+
+
+def test_a_checkpoint_of_another_shape(run, config, data):
+    Trainer(run, config(), data).run(stop_at=2)
+    with pytest.raises(FormatError, match=r"another model: model\.embed_tokens\.weight is \(\d+, 32\) there"):
+        Trainer(run, config(model={"hidden_size": 64}), data).run(resume=True)
+
+
+def test_a_full_disk_is_told_and_costs_no_checkpoint(run, config, data, monkeypatch):
+    trainer = Trainer(run, config(), data)
+    trainer.run(stop_at=4)
+
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "fsync_file", full)
+    with pytest.raises(QuireError, match=r"No space left on device.*Free some disk space"):
+        Trainer(run, config(), data).run(resume=True, stop_at=6)
+    monkeypatch.undo()
+    assert read_state(latest_checkpoint(run)[0]).step == 4
+
+
+def test_evaluating_does_not_touch_training(run, config, data, tmp_path):
+    """Dropout draws the same numbers whether or not the model is evaluated and samples are written on the way."""
+    often = Trainer(run, config(training={"evaluation_interval": 2}), data)
+    never = Trainer(tmp_path / "never", config(training={"evaluation_interval": 1000, "sample_tokens": 0}), data)
+    often.run()
+    never.run()
+    assert_same(weights(often), weights(never))
