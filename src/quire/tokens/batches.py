@@ -178,8 +178,9 @@ def evaluation_batches(
     rows: list[tuple[int, int, int]] = []
     scored = 0
     while scored < split.num_tokens:
-        end = min(scored + (stride if scored else context_length), split.num_tokens)
-        rows.append((max(0, end - context_length), scored, end))
+        full = scored + (stride if scored else context_length)
+        end = min(full, split.num_tokens)
+        rows.append((full - context_length, scored, end))
         scored = end
         if len(rows) == batch_size:
             yield _gather(split, rows, (batch_size, context_length))
