@@ -1,0 +1,128 @@
+"""What this machine can do: cores, memory, graphics processor, compiler, and its measured matrix-product rates."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+# Products of this size are large enough to reach a CPU's rate and small enough that nine of them take a second.
+CPU_PRODUCT = 1024
+GPU_PRODUCT = 4096
+REPEATS = 7
+FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was found out about a machine.
+
+    Args:
+        device: the fastest torch device: "cuda", "mps" or "cpu".
+        processor: the name of the CPU, or of the GPU where that is the device.
+        cores: CPU cores this process may use.
+        memory_bytes: memory of the device; of a CPU, as much of it as this process may use.
+        gflops: measured GFLOP/s of matrix products, by number format.
+        compiler: path of a C++ compiler that torch.compile would use, or None.
+    """
+
+    device: str
+    processor: str
+    cores: int
+    memory_bytes: int
+    gflops: dict[str, float]
+    compiler: str | None
+
+    @property
+    def name(self) -> str:
+        """One line that says what machine this is."""
+        rates = ", ".join(f"{kind} {rate:,.0f}" for kind, rate in self.gflops.items())
+        return f"{self.processor}, {self.cores} cores, {self.memory_bytes / 2**30:.0f} GiB; GFLOP/s: {rates}"
+
+
+def measure_machine(device: str | None = None) -> Machine:
+    """Look at this machine and measure its matrix products, in a second or two.
+
+    Args:
+        device: a torch device to look at instead of the fastest.
+    """
+    device = device or fastest_device()
+    kind = torch.device(device).type
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if kind == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        processor, memory = properties.name, properties.total_memory
+    else:
+        processor, memory = cpu_name(), memory_limit()
+    rates = {name: product_rate(device, dtype) for name, dtype in FORMATS.items()}
+    return Machine(device, processor, cores, memory, {k: v for k, v in rates.items() if v > 0}, find_compiler())
+
+
+def fastest_device() -> str:
+    """Return "cuda" where a GPU of NVIDIA or AMD can be used, else "mps" on Apple's, else "cpu"."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def product_rate(device: str, dtype: torch.dtype) -> float:
+    """Return the GFLOP/s of a square matrix product in `dtype`; 0 where the device has no such product."""
+    size = CPU_PRODUCT if torch.device(device).type == "cpu" else GPU_PRODUCT
+    try:
+        a = torch.ones(size, size, device=device, dtype=dtype)
+        a @ a
+    except RuntimeError:
+        return 0.0
+    seconds = []
+    for _ in range(REPEATS):
+        _wait(device)
+        began = time.perf_counter()
+        a @ a
+        _wait(device)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / statistics.median(seconds) / 1e9
+
+
+def _wait(device: str) -> None:
+    kind = torch.device(device).type
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind == "mps":
+        torch.mps.synchronize()
+
+
+def find_compiler() -> str | None:
+    """Return the C++ compiler that torch.compile would use on a CPU: $CXX, g++ or clang++; None without one."""
+    for name in (os.environ.get("CXX"), "g++", "clang++"):
+        path = shutil.which(name) if name else None
+        if path:
+            return path
+    return None
+
+
+def cpu_name() -> str:
+    """Return what the system calls its processor."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux: the generic name is all there is
+    return platform.processor() or platform.machine()
+
+
+def memory_limit() -> int:
+    """Return the bytes of memory this process may use: the machine's, or less in a container with a limit."""
+    total = int(psutil.virtual_memory().total)
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text("ascii").strip()
+    except OSError:
+        return total  # no control group of version 2
+    return min(total, int(limit)) if limit.isdigit() else total
