@@ -1,0 +1,48 @@
+"""How the documentation is built: `sphinx-build -W --keep-going -b html docs docs/_build/html`, offline."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "_extensions"))
+
+import quire  # noqa: E402
+
+project = "quire"
+author = "The quire authors"
+copyright = "The quire authors"
+version = release = quire.__version__
+
+# Formulas are drawn as SVG outlines at build time (mathtext), since the usual MathJax is fetched from a server by every
+# reader. It knows the formulas of these pages, not all of LaTeX; a formula that it cannot draw fails the build. KaTeX,
+# prerendered with node, would draw more.
+extensions = ["myst_parser", "mathtext", "settings_tables"]
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]
+myst_heading_anchors = 3
+myst_dmath_double_inline = True
+exclude_patterns = ["_build", "_extensions", "_static"]
+nitpicky = True
+
+pygments_style = "friendly"
+pygments_dark_style = "github-dark"
+
+html_theme = "furo"
+html_title = "quire"
+html_static_path = ["_static"]
+html_css_files = ["quire.css"]
+html_logo = "_static/quire.svg"
+html_favicon = "_static/quire.svg"
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#8a3b1e",
+        "color-brand-content": "#8a3b1e",
+        "color-brand-visited": "#6b4a3e",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#f0a27e",
+        "color-brand-content": "#f0a27e",
+        "color-brand-visited": "#cfa896",
+    },
+}
