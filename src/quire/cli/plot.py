@@ -1,0 +1,36 @@
+"""`quire plot`: draw the pictures of runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from quire.errors import UsageError
+
+
+def command(
+    runs: list[Path] = typer.Argument(..., metavar="RUN…", help="Run folders; they may still be training."),
+    out: Path | None = typer.Option(
+        None, help="Where to put the pictures (of several runs: in a folder a run); by default RUN/quire/plots."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Draw the pictures of a run from its metrics, as PNG and SVG, and print where they are."""
+    names = [run.resolve().name for run in runs]
+    if out is not None and len(set(names)) < len(names):
+        raise UsageError("two of the runs have the same name, so their pictures cannot lie side by side", where="--out")
+    for run in runs:
+        if not run.is_dir():
+            raise UsageError("no such folder", where=run)
+
+    from quire.training.plots import draw
+
+    written = {}
+    for run, name in zip(runs, names, strict=True):
+        written[str(run)] = draw(run, out / name if out is not None and len(runs) > 1 else out)
+        if not as_json:
+            print(*written[str(run)], sep="\n")
+    if as_json:
+        print(json.dumps({"plots": {run: [str(path) for path in paths] for run, paths in written.items()}}))

@@ -1,0 +1,335 @@
+"""The pictures of a run, drawn from its metrics: the same metrics give the same bytes.
+
+Every picture is an opaque white card, so it reads alike in print, on a white page and on a dark one. The two colours
+are told apart by the colour-blind (Okabe & Ito 2008), and on grey paper by line and marker: training is a plain line
+over its faint raw values, validation is dashed with dots.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quire.errors import FormatError
+from quire.files import atomic_write
+from quire.training.metrics import Record, metrics_path, read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TRAIN, VALIDATION = "#0072B2", "#D55E00"
+INK, FAINT_INK, RULE, CARD = "#1A1A1A", "#595959", "#E3E3E3", "#FFFFFF"
+
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """One quantity of the metrics and how to write it."""
+
+    key: str
+    title: str
+    unit: str
+    digits: Callable[[float], str]
+    validated: bool = False
+
+
+_LOSS = _Measure("loss", "Loss", "nats per token", lambda value: f"{value:.3f}", validated=True)
+_BITS = _Measure(
+    "bits_per_byte", "Bits per byte", "bits per byte of text", lambda value: f"{value:.3f}", validated=True
+)
+_RATE = _Measure("lr", "Learning rate", "of the matrices", lambda value: f"{value:.2g}")
+_NORM = _Measure("grad_norm", "Gradient norm", "before clipping", lambda value: f"{value:.2f}")
+_SPEED = _Measure("tokens_per_second", "Speed", "tokens per second", lambda value: f"{value:,.0f}")
+
+# File name, quantity, and what runs along the bottom.
+_FIGURES = (
+    ("loss", _LOSS, "step"),
+    ("loss-over-time", _LOSS, "seconds"),
+    ("bits-per-byte", _BITS, "step"),
+    ("bits-per-byte-over-time", _BITS, "seconds"),
+    ("learning-rate", _RATE, "step"),
+    ("gradient-norm", _NORM, "step"),
+    ("speed", _SPEED, "step"),
+)
+_OVERVIEW = (
+    (_LOSS, "step"),
+    (_BITS, "step"),
+    (_LOSS, "seconds"),
+    (_RATE, "step"),
+    (_NORM, "step"),
+    (_SPEED, "step"),
+)
+
+
+def draw(run: Path, out: Path | None = None) -> list[Path]:
+    """Draw the pictures of `run`, each as PNG and as SVG, and return the files written: `loss.png` first.
+
+    Args:
+        run: a run folder; it may still be training.
+        out: where to; `run/quire/plots` by default.
+
+    Raises:
+        FormatError: there are no metrics, or no training step is in them yet.
+        QuireError: the pictures cannot be written.
+    """
+    run = Path(run)
+    out = run / "quire" / "plots" if out is None else Path(out)
+    history = History.of(read_metrics(run))
+    if not history.train:
+        raise FormatError(
+            "no training step is recorded yet", where=metrics_path(run), hint="Wait for the first line of progress"
+        )
+    written = []
+    with _our_look():
+        for name, measure, along in _FIGURES:
+            if history.points("train", measure.key, along) or history.points("validation", measure.key, along):
+                written += _save(_single(run, history, measure, along), out / name)
+        written += _save(_overview(run, history), out / "overview")
+    return written
+
+
+@dataclass(frozen=True)
+class History:
+    """The records of a run as one story: what a resumption has written again stands there once, as last written."""
+
+    train: list[Record]
+    validation: list[Record]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> History:
+        """Sort out `records`, which are in the order they were written."""
+        story: list[Record] = []
+        for record in records:
+            if record.get("kind") not in ("train", "validation") or not isinstance(record.get("step"), int):
+                continue
+            # A step back is a resumption: what came after it has not happened.
+            while story and story[-1]["step"] > record["step"]:
+                story.pop()
+            story = [old for old in story if (old["kind"], old["step"]) != (record["kind"], record["step"])]
+            story.append(record)
+        return cls(
+            [record for record in story if record["kind"] == "train"],
+            [record for record in story if record["kind"] == "validation"],
+        )
+
+    def points(self, kind: str, key: str, along: str) -> Points:
+        """Return the finite values of `key` with their step or second."""
+        records = self.train if kind == "train" else self.validation
+        places = [record for record in records if _is_finite(record.get(along)) and _is_finite(record.get(key))]
+        return [(float(record[along]), float(record[key])) for record in places]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def smoothed(values: Sequence[float], window: float) -> list[float]:
+    """Return the exponential moving average of `values` over about `window` of them, without a bias to the start."""
+    keep = 1 - 1 / max(window, 1.0)
+    total = weight = 0.0
+    result = []
+    for value in values:
+        total, weight = keep * total + value, keep * weight + 1
+        result.append(total / weight)
+    return result
+
+
+@contextmanager
+def _our_look() -> Iterator[None]:
+    import matplotlib
+
+    own: dict[str, Any] = {
+        "svg.hashsalt": "quire",  # else the names inside an SVG are drawn by lot
+        "font.size": 10.0,
+        "axes.edgecolor": FAINT_INK,
+        "axes.labelcolor": FAINT_INK,
+        "text.color": INK,
+        "xtick.color": FAINT_INK,
+        "ytick.color": FAINT_INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "lines.solid_capstyle": "round",
+    }
+    shipped = matplotlib.rcParamsDefault
+    defaults: dict[str, Any] = {key: value for key, value in shipped.items() if not key.startswith("backend")}
+    with matplotlib.rc_context():  # nothing of a user's matplotlibrc in, nothing of ours out
+        settings: Any = matplotlib.rcParams  # typed as if a key could only ever be a literal
+        settings.update(defaults | own)
+        yield
+
+
+def _save(figure: Figure, path: Path) -> list[Path]:
+    files = []
+    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        file = path.with_name(f"{path.name}.{suffix}")
+        with atomic_write(file, "wb") as handle:
+            figure.savefig(handle, format=suffix, dpi=160, metadata=metadata, facecolor=CARD)
+        files.append(file)
+    return files
+
+
+def _single(run: Path, history: History, measure: _Measure, along: str) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 4.5))
+    axes = figure.add_axes((0.085, 0.13, 0.76, 0.66))
+    _draw_curves(axes, history, measure, along, labelled=True)
+    over = "steps" if along == "step" else "training time"
+    figure.text(0.03, 0.925, run.resolve().name, fontsize=15, fontweight="bold", va="center")
+    figure.text(
+        0.03, 0.86, f"{measure.title} over {over}{_summary(history)}", fontsize=10, color=FAINT_INK, va="center"
+    )
+    _frame(figure)
+    return figure
+
+
+def _overview(run: Path, history: History) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12.0, 6.9))
+    grid = figure.subplots(
+        2, 3, gridspec_kw={"left": 0.05, "right": 0.98, "top": 0.815, "bottom": 0.08, "wspace": 0.24, "hspace": 0.48}
+    )
+    for axes, (measure, along) in zip(grid.flat, _OVERVIEW, strict=True):
+        _draw_curves(axes, history, measure, along, labelled=False)
+        over = "steps" if along == "step" else "training time"
+        axes.set_title(f"{measure.title} over {over}", loc="left", fontsize=11, fontweight="bold", pad=20)
+    figure.text(0.02, 0.955, run.resolve().name, fontsize=16, fontweight="bold", va="center")
+    figure.text(0.02, 0.913, _summary(history).removeprefix("  ·  "), fontsize=10, color=FAINT_INK, va="center")
+    _frame(figure)
+    return figure
+
+
+def _frame(figure: Figure) -> None:
+    from matplotlib.patches import Rectangle
+
+    # A hairline keeps the card in shape on a white page.
+    figure.add_artist(Rectangle((0, 0), 1, 1, fill=False, edgecolor=RULE, linewidth=1.5, transform=figure.transFigure))
+
+
+def _summary(history: History) -> str:
+    last = (history.train + history.validation)[-1] if not history.train else history.train[-1]
+    parts = [f"{last['step']:,} steps"]
+    if _is_finite(last.get("tokens")):
+        parts.append(f"{_rounded(last['tokens'])} tokens")
+    if _is_finite(last.get("seconds")):
+        size, unit = _time_unit(last["seconds"])
+        parts.append(f"{last['seconds'] / size:.3g} {unit}")
+    return "".join(f"  ·  {part}" for part in parts)
+
+
+def _rounded(number: float) -> str:
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.0f}"
+
+
+def _time_unit(seconds: float) -> tuple[float, str]:
+    if seconds < 180:
+        return 1.0, "seconds"
+    return (60.0, "minutes") if seconds < 3 * 3600 else (3600.0, "hours")
+
+
+def _draw_curves(axes: Axes, history: History, measure: _Measure, along: str, *, labelled: bool) -> None:
+    train = history.points("train", measure.key, along)
+    validation = history.points("validation", measure.key, along) if measure.validated else []
+    label = "step"
+    if along == "seconds":
+        size, unit = _time_unit(max((x for x, _ in train + validation), default=0.0))
+        train, validation = ([(x / size, y) for x, y in points] for points in (train, validation))
+        label = f"training time, {unit}"
+    ends = []
+    if train:
+        line = _draw_train(axes, train, smooth=measure is not _RATE)
+        ends.append((f"train {measure.digits(line[-1])}" if validation else measure.digits(line[-1]), line[-1], TRAIN))
+    if validation:
+        best = min(validation, key=lambda point: point[1])
+        axes.plot(*zip(*validation, strict=True), color=VALIDATION, linewidth=1.6, dashes=(4, 1.6), zorder=4)
+        axes.plot(*zip(*validation, strict=True), "o", color=VALIDATION, markersize=3.6, zorder=5)
+        axes.plot(*best, "o", markersize=9, markerfacecolor="none", markeredgecolor=VALIDATION, zorder=5)
+        ends.append((f"validation {measure.digits(validation[-1][1])}", validation[-1][1], VALIDATION))
+    _scale(axes, train, validation, from_zero=measure is not _LOSS and measure is not _BITS)
+    axes.set_xlabel(label)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    if measure is not _RATE:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.grid(axis="y", color=RULE, linewidth=0.8)
+    axes.tick_params(length=3, width=0.8)
+    # The unit stands level at the top of its axis, where it is read without turning one's head.
+    axes.annotate(
+        measure.unit, (0, 1), xytext=(-4, 9), xycoords="axes fraction", textcoords="offset points", color=FAINT_INK
+    )
+    if labelled:
+        _label_ends(axes, ends)
+    if validation:
+        _write_legend(axes, measure, best, along, final_too=not labelled, ends=ends)
+
+
+def _draw_train(axes: Axes, points: Points, *, smooth: bool) -> list[float]:
+    places = [x for x, _ in points]
+    values = [y for _, y in points]
+    line = smoothed(values, len(values) / 40) if smooth else values
+    if smooth and len(values) > 40:
+        axes.plot(places, values, color=TRAIN, alpha=0.25, linewidth=0.9, zorder=2)
+    axes.plot(places, line, color=TRAIN, linewidth=2.0, zorder=3, marker="o" if len(values) == 1 else None)
+    return line
+
+
+def _scale(axes: Axes, train: Points, validation: Points, *, from_zero: bool) -> None:
+    last = max(x for x, _ in train + validation)
+    axes.set_xlim(0, last * 1.005 if last > 0 else 1)
+    values = [y for _, y in train + validation]
+    low, high = min(values), max(values)
+    if from_zero:
+        # One wild gradient does not flatten all the others.
+        typical = sorted(values)[int(0.99 * (len(values) - 1))]
+        high = min(high, 1.6 * typical) if typical > 0 else high
+        low = min(0.0, low)
+    room = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
+    axes.set_ylim(low if from_zero else low - room, high + room)
+
+
+def _label_ends(axes: Axes, ends: list[tuple[str, float, str]]) -> None:
+    # Final numbers stand beside the end of their lines; two that would overlap are moved apart.
+    low, high = axes.get_ylim()
+    least = (high - low) * 0.065
+    heights = {text: height for text, height, _ in ends}
+    if len(ends) == 2:
+        (one, a, _), (other, b, _) = sorted(ends, key=lambda end: end[1])
+        gap = least - (b - a)
+        if gap > 0:
+            heights[one], heights[other] = a - gap / 2, b + gap / 2
+    for text, _, colour in ends:
+        axes.annotate(
+            text,
+            (1, heights[text]),
+            xytext=(7, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            color=colour,
+            fontweight="bold",
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def _write_legend(
+    axes: Axes, measure: _Measure, best: tuple[float, float], along: str, *, final_too: bool, ends: Sequence[Any]
+) -> None:
+    from matplotlib.lines import Line2D
+
+    where = f"at step {best[0]:,.0f}" if along == "step" else ""
+    names = [text for text, _, _ in ends] if final_too else ["train", "validation"][-len(ends) :]
+    drawn: list[Any] = [Line2D([], [], color=TRAIN, linewidth=2.0)] if len(ends) == 2 else []
+    drawn.append(Line2D([], [], color=VALIDATION, linewidth=1.6, dashes=(4, 1.6), marker="o", markersize=3.6))
+    drawn.append(Line2D([], [], linestyle="", marker="o", markersize=9, markerfacecolor="none", color=VALIDATION))
+    names.append(f"best {measure.digits(best[1])} {where}".rstrip())
+    axes.legend(drawn, names, loc="upper right", frameon=False, labelcolor=INK, handlelength=2.6, borderaxespad=0.2)
