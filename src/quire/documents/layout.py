@@ -40,8 +40,8 @@ _MIN_ALIGNED = 0.15
 # Headings and wide figures may cross a gutter, but no more of the boxes than this.
 _MAX_CROSSING = 0.25
 
-# The cells of a table are read row by row. They are told from the lines of a column by their length: a column's lines
-# are at their median this many line heights long, and fill this share of its width; beside a picture they fill less.
+# The cells of a table are read row by row. They are told from the lines of a column by their length, which is at its
+# median this many line heights. The lines fill this share of the column's width; beside a picture they fill half of it.
 _MIN_LINE = 6.0
 _MIN_FILL = 0.4
 
@@ -129,8 +129,9 @@ def _is_column(boxes: Sequence[Box], members: list[int]) -> bool:
     if len(rows) < _MIN_ROWS:
         return False
     width = max(boxes[i].right for i in members) - min(boxes[i].left for i in members)
-    line = median(sum(boxes[i].width for i in row) for row in rows)
-    return line >= max(_MIN_FILL * width, _MIN_LINE * median(boxes[i].height for i in members))
+    filled = median(sum(boxes[i].width for i in row) for row in rows)
+    longest = median(max(boxes[i].width for i in row) for row in rows)
+    return filled >= _MIN_FILL * width and longest >= _MIN_LINE * median(boxes[i].height for i in members)
 
 
 def _stand_beside(boxes: Sequence[Box], left: list[int], right: list[int]) -> bool:

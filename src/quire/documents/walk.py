@@ -130,7 +130,7 @@ def _enter(
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
         reason = f"a folder that cannot be listed: {error.strerror or error}"
-        return Found(Path(folder.path), folder.source or ".", 0, "unreadable", reason)
+        return Found(Path(folder.path), folder.source.rstrip("/") or ".", 0, "unreadable", reason)
     if settings.gitignore and folder.drop is None:
         folder = replace(folder, ignores=folder.ignores.with_file(folder.path, folder.source))
     stack.append((folder, iter(entries)))

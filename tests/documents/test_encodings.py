@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quire.documents.document import DroppedFile
+from quire.documents.formats.encodings import decode
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@given(TEXT.filter(lambda text: not text.startswith("\ufeff")))
+def test_utf8_comes_back_exactly_with_or_without_a_mark(text: str) -> None:
+    assert decode(text.encode("utf-8")) == (text, "utf-8", 0)
+    assert decode(codecs.BOM_UTF8 + text.encode("utf-8")) == (text, "utf-8", 3)
+
+
+@given(TEXT, st.sampled_from(["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]))
+def test_marked_wide_encodings_come_back_exactly(text: str, encoding: str) -> None:
+    mark = "\ufeff".encode(encoding)
+    assert decode(mark + text.encode(encoding)) == (text, encoding, len(mark))
+
+
+def test_line_ends_and_white_space_stay() -> None:
+    text = "\n\n  a\r\n\tb \r c\n\n"
+    assert decode(text.encode()).text == text
+
+
+SENTENCES = {
+    "cp1252": "“Ça coûte 10 £”, déjà payé à Zürich — für 5 €. Øl på Ærø, niño.\n",
+    "cp1251": "Привет, как дела сегодня? Это простой русский текст.\n",
+    "koi8-r": "Привет, как дела сегодня? Это простой русский текст.\n",
+    "shift_jis": "これは日本語のテキストです。今日はいい天気ですね。\n",
+    "gb18030": "这是一个简单的中文文本，今天天气很好。\n",
+    "big5": "這是一個簡單的中文文本，今天天氣很好。\n",
+    "iso8859-7": "Αυτό είναι ένα απλό ελληνικό κείμενο\n",
+}
+
+
+@pytest.mark.parametrize("encoding", SENTENCES)
+def test_older_encodings_are_told_from_the_whole_text(encoding: str) -> None:
+    text = SENTENCES[encoding] * 3
+    assert decode(text.encode(encoding)).text == text
+
+
+def test_one_accent_at_the_end_of_a_long_file_decides() -> None:
+    text = "Nothing but ASCII in here.\n" * 4000 + "At the café it cost 5 £.\n"
+    assert decode(text.encode("latin-1")) == (text, "cp1252", 0)
+
+
+def test_latin1_bytes_that_cp1252_leaves_undefined() -> None:
+    text = "A control \x81 in the middle of " + "plain words " * 50
+    assert decode(text.encode("latin-1")) == (text, "latin-1", 0)
+
+
+def test_a_few_broken_bytes_do_not_make_utf8_foreign() -> None:
+    text = "Zażółć gęślą jaźń. " * 50
+    broken = text.encode() + b"\xff" + text.encode()
+    assert decode(broken).text == text + "\ufffd" + text
+
+
+def test_what_the_file_states_goes_before_detection() -> None:
+    text = "Cena: 5 zł\n"
+    assert decode(text.encode("iso-8859-2"), stated="ISO-8859-2").text == text
+    assert decode(text.encode("utf-8"), stated="ISO-8859-2").text == text  # strict UTF-8 is no accident
+    assert decode("5 €".encode("cp1252"), stated="iso-8859-1").text == "5 €"
+    assert decode("5 €".encode("cp1252"), stated="no-such-encoding").text == "5 €"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"text\0text",
+        "sixteen bits and no mark".encode("utf-16-le"),
+        bytes(range(1, 256)) * 4,
+        codecs.BOM_UTF16_LE + "a\0b".encode("utf-16-le"),
+    ],
+)
+def test_binary_is_no_text(data: bytes) -> None:
+    with pytest.raises(DroppedFile) as dropped:
+        decode(data)
+    assert dropped.value.rule == "binary"

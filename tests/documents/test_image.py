@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fixtures.pictures import page_picture, picture_bytes, two_column_picture
+from quire.documents.document import Document
+from quire.documents.read import DroppedFile, read_bytes, read_file
+from quire.documents.settings import ReadSettings
+from quire.errors import ReadError
+
+DEFAULT = ReadSettings()
+LINES = ["Letters made of dots", "are letters again."]
+TEXT = "\n".join(LINES)
+PICTURE = page_picture(LINES, inches=(3.0, 1.0))
+
+
+def read(data: bytes, settings: ReadSettings = DEFAULT, name: str = "scan") -> Document:
+    (document,) = read_bytes(data, name, settings)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "media_type"),
+    [
+        ("PNG", "RGBA", "image/png"),
+        ("JPEG", "CMYK", "image/jpeg"),
+        ("TIFF", "1", "image/tiff"),
+        ("WEBP", "RGB", "image/webp"),
+        ("BMP", "RGB", "image/bmp"),
+        ("GIF", "P", "image/gif"),
+    ],
+)
+def test_every_format_whatever_its_name(form: str, mode: str, media_type: str) -> None:
+    document = read(picture_bytes(PICTURE.convert(mode), form))
+    assert (document.text, document.media_type) == (TEXT, media_type)
+    assert document.ocr_confidence is not None
+    assert document.ocr_confidence > 0.9
+
+
+def test_sixteen_bits_of_grey_are_stretched() -> None:
+    deep = Image.fromarray(np.asarray(PICTURE).astype(np.uint16) * 40)
+    assert read(picture_bytes(deep, "PNG")).text == TEXT
+
+
+def test_what_is_transparent_is_paper() -> None:
+    ink = Image.new("LA", PICTURE.size, (0, 0))  # black everywhere, and where there are no letters, clear
+    ink.putalpha(PICTURE.point(lambda value: 255 - value))
+    assert read(picture_bytes(ink, "PNG")).text == TEXT
+
+
+def test_the_pages_of_a_tiff_are_pages() -> None:
+    white = Image.new("L", PICTURE.size, 255)
+    other = page_picture(["Another page."], inches=(3.0, 1.0))
+    document = read(picture_bytes(PICTURE, "TIFF", save_all=True, append_images=[white, other]))
+    assert [(span.page, document.text[span.start : span.end]) for span in document.pages] == [
+        (1, TEXT),
+        (3, "Another page."),
+    ]
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_turned_pages_come_out_upright(quarter_turns: int) -> None:
+    page = page_picture(
+        [*LINES, "Whichever way the sheet", "was put on the glass,", "it reads the same."], inches=(3.0, 1.8)
+    )
+    upright = read(picture_bytes(page, "PNG")).text
+    turned = page.rotate(90 * quarter_turns, expand=True)
+    turned.info["dpi"] = page.info["dpi"]
+    assert read(picture_bytes(turned, "PNG")).text == upright
+    assert upright.startswith(TEXT)
+
+
+def test_the_exif_orientation_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    data = picture_bytes(PICTURE.rotate(180), "JPEG", exif=exif, quality=95)
+    assert read(data).text == TEXT
+
+
+def test_columns_are_read_before_rows() -> None:
+    left = ["This column is the", "first of two, and it", "goes on for a while", "before it ends here."]
+    right = ["The second column", "follows, and never", "in the middle of the", "first one's lines."]
+    text = read(picture_bytes(two_column_picture(left, right, "A title over both of the columns"), "PNG")).text
+    assert text == "\n\n".join(["A title over both of the columns", "\n".join(left), "\n".join(right)])
+
+
+def test_a_slope_does_not_mix_columns() -> None:
+    left = ["This column is the", "first of two, and it", "goes on for a while", "before it ends here."]
+    right = ["The second column", "follows, and never", "in the middle of the", "first one's lines."]
+    page = two_column_picture(left, right, "A title over both of the columns")
+    sloping = page.rotate(1.5, resample=Image.Resampling.BICUBIC, fillcolor=255)
+    sloping.info["dpi"] = page.info["dpi"]
+    assert read(picture_bytes(sloping, "PNG")).text.split() == [
+        "A",
+        *["title", "over", "both", "of", "the", "columns"],
+        *" ".join(left + right).split(),
+    ]
+
+
+def test_an_empty_sheet_is_no_text() -> None:
+    with pytest.raises(DroppedFile, match="no-text: no text on 1 page"):
+        read(picture_bytes(Image.new("L", (900, 600), 255), "PNG"))
+
+
+def test_pictures_past_the_limits_are_dropped() -> None:
+    data = picture_bytes(PICTURE, "TIFF", save_all=True, append_images=[PICTURE])
+    with pytest.raises(DroppedFile, match="too-large: 600 x 200 pixels, more than max_pixels = 119,999"):
+        read(data, ReadSettings(max_pixels=119_999))
+    with pytest.raises(DroppedFile, match="too-large: 2 pages, more than max_pages = 1"):
+        read(data, ReadSettings(max_pages=1))
+
+
+def test_a_strip_of_any_shape_is_read_without_blowing_up() -> None:
+    strip = Image.new("L", (6000, 50), 255)  # enlarged to 736 dots on its short side, it would have 65 million
+    words = page_picture(["A line on a strip of paper"], dpi=150, inches=(3.0, 0.6)).crop((0, 35, 450, 85))
+    for x in range(0, 6000, 500):
+        strip.paste(words, (x, 0))
+    strip.info["dpi"] = (150, 150)
+    assert "line on a strip" in read(picture_bytes(strip, "PNG")).text
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "GIF"])
+def test_a_broken_picture_is_an_error_that_names_it(form: str) -> None:
+    data = picture_bytes(PICTURE, form)
+    with pytest.raises(ReadError, match=r"folder/a\.x: a broken picture"):
+        read(data[: len(data) // 3], name="folder/a.x")
+
+
+def test_recognition_is_silent_and_never_asks_the_network(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from quire.documents import ocr
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("something asked the network")
+
+    ocr._engine.cache_clear()  # so that the models are loaded in here
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert read(picture_bytes(PICTURE, "PNG")).text == TEXT
+    with pytest.raises(DroppedFile):
+        read(picture_bytes(Image.new("L", (900, 600), 255), "PNG"))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("name", ["c015", "phototest"])
+def test_real_scans_are_read_with_few_errors(shared_data: Path, name: str) -> None:
+    from rapidfuzz.distance import Levenshtein
+
+    truth = (shared_data / "scans" / f"{name}.truth.txt").read_text("utf-8").split()
+    (document,) = read_file(shared_data / "scans" / f"{name}.tif", name, DEFAULT)
+    errors = Levenshtein.distance(" ".join(truth), " ".join(document.text.replace("-\n", "").split()))
+    assert errors < 0.03 * len(" ".join(truth))
