@@ -11,6 +11,7 @@ context, newest token included, and that half is read anew from position 0. The 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +132,10 @@ class Writing:
 
     Sample i of a prompt draws from random numbers that depend on the seed and i alone, so the first sample is what
     would be written if it were the only one.
+
+    Attributes:
+        rows: the texts being written.
+        seconds_to_first_token: from the first asking for a piece until every row had its first token.
     """
 
     def __init__(
@@ -143,17 +148,20 @@ class Writing:
         self.rows = [row for prompt in prompts for row in self._begin(prompt)]
         for index, row in enumerate(self.rows):
             row.index = index
+        self.seconds_to_first_token = 0.0
 
     def completions(self) -> list[Completion]:
         """Return what has been written so far, one completion a row."""
         return [row.completion() for row in self.rows]
 
     def __iter__(self) -> Iterator[Piece]:
+        began = time.perf_counter()
         rows = [row for row in self.rows if row.finish is None]
         logits, cache = self._read_prompts(rows)
         while rows:
             with torch.inference_mode():
                 chosen = self._choose(rows, logits)
+            self.seconds_to_first_token = self.seconds_to_first_token or time.perf_counter() - began
             for row, token in zip(rows, chosen, strict=True):
                 text = self._take(row, token)
                 if text:

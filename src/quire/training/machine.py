@@ -6,17 +6,21 @@ import os
 import platform
 import shutil
 import statistics
+import sysconfig
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped,unused-ignore]
 import torch
 
 # Products of this size are large enough to reach a CPU's rate and small enough that nine of them take a second.
 CPU_PRODUCT = 1024
 GPU_PRODUCT = 4096
 REPEATS = 7
+# A processor without instructions for a format can be a thousand times slower in it: a product of this size tells.
+SMALL_PRODUCT = 256
+LONGEST_PRODUCT = 0.2  # seconds
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -55,14 +59,15 @@ def measure_machine(device: str | None = None) -> Machine:
     """
     device = device or fastest_device()
     kind = torch.device(device).type
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if kind == "cuda":
         properties = torch.cuda.get_device_properties(device)
         processor, memory = properties.name, properties.total_memory
     else:
         processor, memory = cpu_name(), memory_limit()
     rates = {name: product_rate(device, dtype) for name, dtype in FORMATS.items()}
-    return Machine(device, processor, cores, memory, {k: v for k, v in rates.items() if v > 0}, find_compiler())
+    return Machine(
+        device, processor, usable_cores(), memory, {k: v for k, v in rates.items() if v > 0}, find_compiler()
+    )
 
 
 def fastest_device() -> str:
@@ -76,15 +81,21 @@ def product_rate(device: str, dtype: torch.dtype) -> float:
     """Return the GFLOP/s of a square matrix product in `dtype`; 0 where the device has no such product."""
     size = CPU_PRODUCT if torch.device(device).type == "cpu" else GPU_PRODUCT
     try:
-        a = torch.ones(size, size, device=device, dtype=dtype)
-        a @ a
+        small = _rate(SMALL_PRODUCT, device, dtype)
+        return _rate(size, device, dtype) if 2 * size**3 / (small * 1e9) < LONGEST_PRODUCT else small
     except RuntimeError:
         return 0.0
+
+
+def _rate(size: int, device: str, dtype: torch.dtype) -> float:
+    # Not ones: a processor draws less power, and clocks higher, where the digits do not change.
+    a = torch.randn(size, size, device=device).to(dtype)
+    a @ a  # the first product also sets the library up
     seconds = []
     for _ in range(REPEATS):
         _wait(device)
         began = time.perf_counter()
-        a @ a
+        torch.mm(a, a)
         _wait(device)
         seconds.append(time.perf_counter() - began)
     return 2 * size**3 / statistics.median(seconds) / 1e9
@@ -98,8 +109,23 @@ def _wait(device: str) -> None:
         torch.mps.synchronize()
 
 
+def usable_cores() -> int:
+    """Return the CPU cores this process may use: those it is bound to, or less in a container with a share of them."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+    except (OSError, ValueError):
+        return bound  # no control group of version 2
+    return max(1, min(bound, -(-int(quota) // int(period)))) if quota.isdigit() else bound
+
+
 def find_compiler() -> str | None:
-    """Return the C++ compiler that torch.compile would use on a CPU: $CXX, g++ or clang++; None without one."""
+    """Return the C++ compiler that torch.compile would use on a CPU: $CXX, g++ or clang++; None without one.
+
+    What it compiles is loaded as a Python extension, so without Python's own headers there is none either.
+    """
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        return None
     for name in (os.environ.get("CXX"), "g++", "clang++"):
         path = shutil.which(name) if name else None
         if path:

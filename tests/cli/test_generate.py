@@ -1,0 +1,147 @@
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from quire.cli.main import app
+from quire.inference.engine import load
+from quire.inference.sampling import SamplingSettings
+from quire.interop.huggingface import save_model_folder
+from quire.model.config import ModelConfig
+from quire.model.transformer import Transformer
+from quire.tokens.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that writes printable ASCII at random."""
+    tokenizer = Tokenizer.byte()
+    shape = {"vocab_size": tokenizer.vocab_size, "hidden_size": 16, "num_layers": 1, "num_heads": 2}
+    model = Transformer(ModelConfig.model_validate(shape | {"context_length": 24, "tie_embeddings": False}))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.normal_(std=0.3)
+        weights = model.head_weight
+        weights[:32] = 0
+        weights[127:] = 0
+        weights[32:127] *= 4
+    folder = tmp_path_factory.mktemp("generate") / "run"
+    save_model_folder(folder, model, tokenizer)
+    return folder
+
+
+def quire(*words: object, stdin: bytes = b"") -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["generate", *map(str, words)], input=stdin)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_text_goes_to_stdout_and_the_speed_to_stderr(run_folder: Path) -> None:
+    code, out, err = quire(run_folder, "Call me", "--seed", 3, "--max-tokens", 40)
+    (expected,) = load(run_folder).generate("Call me", SamplingSettings(seed=3, max_tokens=40))
+    assert code == 0
+    assert out == expected.text + "\n"
+    assert "40 tokens" in err
+    assert "tokens/s" in err
+    assert "first after" in err
+    assert "seed 3" in err
+
+
+def test_without_the_cache_the_text_is_the_same(run_folder: Path) -> None:
+    words = (run_folder, "Call me", "--seed", 3, "--max-tokens", 60)  # past the context of 24
+    assert quire(*words, "--no-cache")[:2] == quire(*words)[:2]
+
+
+def test_a_prompt_is_read_from_standard_input(run_folder: Path) -> None:
+    words = ("--seed", 1, "--max-tokens", 9)
+    assert quire(run_folder, "-", *words, stdin="Größe".encode())[:2] == quire(run_folder, "Größe", *words)[:2]
+    code, out, err = quire(run_folder, "-", *words, stdin=b"Gr\xf6\xdfe")
+    assert (code, out) == (2, "")
+    assert "standard input: not UTF-8: byte 0xf6 at position 2" in err
+
+
+def test_no_prompt_begins_a_new_text(run_folder: Path) -> None:
+    words = ("--seed", 1, "--max-tokens", 9)
+    code, out, _ = quire(run_folder, *words)
+    (expected,) = load(run_folder).generate("", SamplingSettings(seed=1, max_tokens=9))
+    assert (code, out) == (0, expected.text + "\n")
+
+
+def test_json_is_one_object_and_nothing_else(run_folder: Path) -> None:
+    code, out, _ = quire(run_folder, "Call", "--json", "--samples", 3, "--seed", 5, "--max-tokens", 12)
+    told = json.loads(out)
+    expected = load(run_folder).generate("Call", SamplingSettings(seed=5, num_samples=3, max_tokens=12))
+    assert code == 0
+    assert [each["text"] for each in told["completions"]] == [each.text for each in expected]
+    assert all(each["finish"] == "length" for each in told["completions"])
+    assert 0 < told["seconds_to_first_token"] <= told["seconds"]
+
+
+def test_several_samples_are_told_apart(run_folder: Path) -> None:
+    code, out, _ = quire(run_folder, "Call", "--samples", 2, "--seed", 5, "--max-tokens", 12)
+    first, second = load(run_folder).generate("Call", SamplingSettings(seed=5, num_samples=2, max_tokens=12))
+    assert code == 0
+    assert out == f"--- sample 1\n{first.text}\n--- sample 2\n{second.text}\n"
+
+
+def test_stop_strings_end_the_text(run_folder: Path) -> None:
+    words = (run_folder, "Call", "--seed", 5, "--max-tokens", 40)
+    whole = quire(*words)[1]
+    code, out, err = quire(*words, "--stop", "never there", "--stop", whole[10:13])
+    assert code == 0
+    assert out == whole[: whole.index(whole[10:13])] + "\n"
+    assert "ended by stop" in err
+
+
+def test_a_prompt_longer_than_the_context_is_said_to_be_cut(run_folder: Path) -> None:
+    code, _, err = quire(run_folder, "x" * 30, "--max-tokens", 3)
+    assert code == 0
+    assert "its first 6 tokens were not read" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--temperature", -1), "temperature = -1"),
+        (("--top-p", 0), "top_p = 0"),
+        (("--samples", 0), "num_samples = 0"),
+        (("--stop", ""), "stop"),
+        (("--device", "abacus"), "abacus"),
+    ],
+)
+def test_wrong_words_exit_with_2(run_folder: Path, words: tuple[object, ...], said: str) -> None:
+    code, out, err = quire(run_folder, "Call", *words)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_what_is_no_run_exits_with_2_and_a_broken_run_with_1(run_folder: Path, tmp_path: Path) -> None:
+    assert quire(tmp_path / "none")[0] == 2
+    assert quire(tmp_path)[0] == 2
+    (tmp_path / "config.json").write_bytes((run_folder / "config.json").read_bytes())
+    code, _, err = quire(tmp_path)
+    assert code == 1
+    assert "model.safetensors" in err
+
+
+def test_a_reader_that_leaves_is_no_error(run_folder: Path) -> None:
+    command = [sys.executable, "-m", "quire", "generate", str(run_folder), "Call", "--max-tokens", "400", "--seed", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert isinstance(process.stdout, io.BufferedReader)
+        assert process.stdout.read(5)
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read().decode()
+    assert process.returncode == 0
+    assert "Traceback" not in err
+
+
+def test_help_imports_no_torch() -> None:
+    program = "import sys, quire.cli.generate, quire.cli.doctor; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

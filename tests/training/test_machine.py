@@ -1,0 +1,83 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from quire.cli.main import app
+from quire.training import machine as room
+from quire.training.machine import find_compiler, memory_limit, product_rate, usable_cores
+
+
+def test_a_rate_is_what_the_time_of_a_product_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A clock that each product moves on by 10 ms: 2 * 1024^3 FLOP in that time are 214.7 GFLOP/s.
+    now = 0.0
+
+    def product(a: torch.Tensor, b: torch.Tensor) -> None:
+        nonlocal now
+        now += 0.01 * (a.shape[0] / 1024) ** 3
+
+    monkeypatch.setattr(room.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(room.torch, "mm", product)
+    assert product_rate("cpu", torch.float32) == pytest.approx(214.748, rel=1e-3)
+
+
+def test_a_format_the_processor_cannot_do_well_does_not_hold_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, widths = 0.0, set()
+
+    def product(a: torch.Tensor, b: torch.Tensor) -> None:
+        nonlocal now
+        widths.add(a.shape[0])
+        now += 100 * (a.shape[0] / 1024) ** 3
+
+    monkeypatch.setattr(room.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(room.torch, "mm", product)
+    assert product_rate("cpu", torch.float16) == pytest.approx(0.0215, rel=1e-2)
+    assert widths == {256}
+
+
+def test_cores_and_memory_are_those_of_this_machine() -> None:
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+    assert memory_limit() > 64 * 2**20
+
+
+def test_a_container_s_share_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"/sys/fs/cgroup/cpu.max": "150000 100000\n", "/sys/fs/cgroup/memory.max": "104857600\n"}
+    for name, content in files.items():
+        (tmp_path / Path(name).name).write_text(content)
+    monkeypatch.setattr(room, "Path", lambda name: tmp_path / Path(name).name)
+    monkeypatch.setattr(room.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    assert usable_cores() == 2
+    assert memory_limit() == 100 * 2**20
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert usable_cores() == 4
+    assert memory_limit() > 100 * 2**20
+
+
+def test_a_compiler_counts_with_the_headers_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", "own-c++")
+    (tmp_path / "Python.h").write_text("")
+    assert find_compiler() is None
+    compiler = tmp_path / "own-c++"
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    assert find_compiler() == str(compiler)
+    (tmp_path / "Python.h").unlink()
+    assert find_compiler() is None
+
+
+def test_the_doctor_tells_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "product_rate", lambda device, dtype: 12.5 if dtype == torch.float32 else 3.0)
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    told = json.loads(result.stdout)
+    assert told["gflops"] == {"float32": 12.5, "bfloat16": 3.0, "float16": 3.0}
+    assert told["cores"] == usable_cores()
+    assert told["ocr"] is True
+    text = CliRunner().invoke(app, ["doctor"]).stdout
+    assert "12 GFLOP/s" in text
+    assert told["processor"] in text
