@@ -75,6 +75,7 @@ def main() -> None:
         "pages_per_second": round(account.pages / first, 3),
         "files_per_second": round(account.found.files / first, 2),
         "text_bytes": account.text_bytes,
+        "fingerprint": account.fingerprint,
         "corpus_bytes": corpus_bytes,
         "slowest": [[row.path, round(row.seconds or 0, 2)] for row in slowest(rows)],
         "rules": {f"{rule.outcome}: {rule.rule}": rule.files for rule in account.rules},

@@ -97,11 +97,19 @@ def test_large_results_and_many_tasks_arrive_whole():
 
 def test_closing_ends_the_workers_even_in_the_middle():
     with Sandbox(crashing_reader.read, workers=2, seconds=600) as pool:
-        first = next(pool.map(["good:1", "hang", "good:2", "good:3"]))
-        assert first.failure is None
+        results = pool.map(["good:1", "hang", "good:2", "good:3"])
+        assert next(results).failure is None
         children = psutil.Process().children()
         assert len(children) >= 2
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+
+def test_a_call_that_is_left_early_leaves_nothing_for_the_next_one():
+    with Sandbox(crashing_reader.read, workers=2, seconds=600) as pool:
+        left = pool.map(["good:1", "hang", "good:2", "hang"])
+        next(left)
+        left.close()
+        assert sorted(finished.task for finished in pool.map(["good:8", "good:9"])) == ["good:8", "good:9"]
 
 
 def test_a_worker_that_cannot_start_is_the_pools_fault_not_the_files(tmp_path, monkeypatch):

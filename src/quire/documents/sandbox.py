@@ -217,10 +217,15 @@ class Sandbox(Generic[T, R]):
             QuireError: a worker process cannot be started at all.
         """
         waiting = iter(tasks)
-        while self._fill(waiting):
-            for finished in self._listen():
-                self._fill(waiting)  # before the caller sees the result, so that no worker waits for the caller
-                yield finished
+        try:
+            while self._fill(waiting):
+                for finished in self._listen():
+                    self._fill(waiting)  # before the caller sees the result, so that no worker waits for the caller
+                    yield finished
+        finally:
+            # A caller that leaves early must not meet the rest of these tasks in its next call.
+            for worker in [worker for worker in self._pool if worker.busy]:
+                self._remove(worker)
 
     def _fill(self, waiting: Iterator[T]) -> bool:
         """Give every idle worker a task; return whether any worker is busy."""
