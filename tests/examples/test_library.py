@@ -7,7 +7,17 @@ import pytest
 from PIL import Image
 
 import make_library
-from make_library import LIBRARY, PLACES, SOURCES, compare, difference, make, snapshot_folders
+from make_library import (
+    LIBRARY,
+    PLACES,
+    REPOSITORY,
+    SOURCES,
+    compare,
+    difference,
+    make,
+    snapshot_folders,
+    take_snapshot,
+)
 from typeset import parse, to_text
 
 
@@ -99,3 +109,15 @@ def test_a_form_of_several_files_needs_a_place_for_each(monkeypatch, tmp_path):
     monkeypatch.setattr(make_library, "PLACES", {"faq": ("notes/faq.md", form)})
     with pytest.raises(ValueError, match="faq fills 2 files"):
         make(tmp_path)
+
+
+def test_the_snapshot_is_the_source_as_it_is_now_and_nothing_older(tmp_path):
+    old = tmp_path / snapshot_folders()[0] / "old.py"
+    old.parent.mkdir(parents=True)
+    old.write_text("x = 1\n", "utf-8")
+    copied = take_snapshot(tmp_path)
+    assert not old.exists()
+    tokenizer = REPOSITORY / "src/quire/tokens/tokenizer.py"
+    assert (tmp_path / "code/tokens/tokenizer.py").read_bytes() == tokenizer.read_bytes()
+    assert all((tmp_path / path).stat().st_size > 0 for path in copied)
+    assert {path.parts[0] for path in copied} == {"code", "notes"}
