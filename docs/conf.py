@@ -21,7 +21,6 @@ myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"
 myst_heading_anchors = 3
 myst_dmath_double_inline = True
 exclude_patterns = ["_build", "_extensions", "_static"]
-nitpicky = True
 
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
