@@ -41,6 +41,9 @@ _LIGATURES = str.maketrans(
 # PDFium writes U+FFFE where a word was hyphenated at the end of a line, and leaves the line end out.
 _JOINT = re.compile(r"(?<=\w)\ufffe(?=\w)|\u00ad[ \t]*\n[ \t]*(?=\w)|\u00ad")
 
+# Glyphs without a meaning, often bullets, come out as controls.
+_CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+
 
 def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Document]:
     """Return the text of `file`, page by page, in PDFium's order.
@@ -93,7 +96,7 @@ def _read_page(pdf: PdfDocument, index: int, settings: ReadSettings) -> Page | N
             with contextlib.closing(page.get_textpage()) as layer:
                 text = _normalised(layer.get_text_range(errors="replace"))
             if _is_usable(text, page):
-                return Page(text)
+                return Page(text.translate(_CONTROLS))
             if not settings.ocr or not pypdfium2.raw.FPDFPage_CountObjects(page):
                 return Page(_meaningful(text))
             recognised = recognise(_draw(page, settings), settings)
@@ -127,7 +130,7 @@ def _meaningful(text: str) -> str:
     """Return what a layer that is not usable still says: all of it, if it is only scarce, else nothing."""
     visible = [character for character in text if not character.isspace()]
     garbled = sum(map(_is_meaningless, visible)) > _MAX_MEANINGLESS * len(visible)
-    return text if any(map(str.isalnum, visible)) and not garbled else ""
+    return text.translate(_CONTROLS) if any(map(str.isalnum, visible)) and not garbled else ""
 
 
 def _picture_share(page: PdfPage) -> float:
