@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.pdfs import blank, pdf, printed, scanned
+from fixtures.pdfs import blank, claiming, pdf, printed, scanned
 from fixtures.pictures import page_picture
 from quire.documents.document import Document
 from quire.documents.read import DroppedFile, read_bytes, read_file
@@ -71,6 +71,25 @@ def test_a_file_cut_short_is_an_error_that_names_it(keep: int) -> None:
 def test_more_pages_than_allowed_are_dropped() -> None:
     with pytest.raises(DroppedFile, match="too-large: 3 pages, more than max_pages = 2"):
         read(pdf([blank] * 3), ReadSettings(max_pages=2))
+
+
+def test_a_layer_of_characters_without_a_meaning_is_not_believed() -> None:
+    shown = "Plain words on paper"
+    private = claiming(shown, {letter: chr(0xE000 + ord(letter)) for letter in set(shown)})
+    with pytest.raises(DroppedFile, match="no-text"):
+        read(private)
+    assert read(private, DEFAULT).text == shown  # recognised
+
+
+def test_the_table_of_meanings_is_believed() -> None:
+    document = read(claiming("fabc", {"f": "\ufb01", "a": "\U0001d538", "b": "\u0003", "c": "é"}))
+    assert document.text == "fi\U0001d538é"  # a ligature spelt out, a letter beyond 16 bits, no controls
+
+
+def test_words_hyphenated_at_line_ends_are_joined() -> None:
+    assert read(pdf([printed(["A word that is hyphen-", "ated at the end of its line."])])).text == (
+        "A word that is hyphenated at the end of its line."
+    )
 
 
 @pytest.mark.shared_data

@@ -35,7 +35,7 @@ class ReadSettings(Settings):
     """Files of more bytes are dropped."""
     max_pages: int = Field(default=5000, ge=1)
     """PDFs and pictures of more pages are dropped."""
-    max_pixels: int = Field(default=150_000_000, ge=1)
+    max_pixels: int = Field(default=150_000_000, ge=1, le=178_000_000)  # past that Pillow opens nothing
     """Pictures of more pixels are dropped; a scan of A0 at 300 dots per inch has 139,000,000."""
     ocr: bool = True
     """Recognise text in pictures and in PDF pages that have no usable text layer."""

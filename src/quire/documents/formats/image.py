@@ -40,12 +40,7 @@ def read_image(file: SourceFile, settings: ReadSettings) -> list[Document]:
     """
     if not settings.ocr:
         raise DroppedFile("no-text", "a picture, and recognition of text is off")
-    try:
-        pages = [_read_page(picture, dpi, settings) for picture, dpi in _frames(file, settings)]
-    except (OSError, ValueError, SyntaxError, EOFError, OverflowError, KeyError, IndexError, struct.error) as error:
-        # What Pillow's readers raise on broken pictures; its own UnidentifiedImageError is an OSError.
-        raise ReadError(f"a broken picture: {error}", where=file.where) from error
-    return [document_of(file, pages)]
+    return [document_of(file, [_read_page(picture, dpi, settings) for picture, dpi in _frames(file, settings)])]
 
 
 def _read_page(picture: Picture, dpi: float, settings: ReadSettings) -> Page:
@@ -61,20 +56,22 @@ def _frames(file: SourceFile, settings: ReadSettings) -> Iterator[tuple[Picture,
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata, and of sizes below the limit checked here
         try:
-            image = Image.open(io.BytesIO(file.data))
+            with Image.open(io.BytesIO(file.data)) as image:
+                count = getattr(image, "n_frames", 1) if file.media_type in _PAGED else 1
+                if count > settings.max_pages:
+                    raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
+                for number in range(count):
+                    image.seek(number)
+                    if image.width * image.height > settings.max_pixels:
+                        size = f"{image.width:,} x {image.height:,} pixels"
+                        raise DroppedFile("too-large", f"{size}, more than max_pixels = {settings.max_pixels:,}")
+                    dpi = _dpi(image)
+                    yield _grey(ImageOps.exif_transpose(image)), dpi
         except Image.DecompressionBombError as error:
             raise DroppedFile("too-large", str(error)) from None
-        with image:
-            count = getattr(image, "n_frames", 1) if file.media_type in _PAGED else 1
-            if count > settings.max_pages:
-                raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
-            for number in range(count):
-                image.seek(number)
-                if image.width * image.height > settings.max_pixels:
-                    size = f"{image.width:,} x {image.height:,} pixels"
-                    raise DroppedFile("too-large", f"{size}, more than max_pixels = {settings.max_pixels:,}")
-                dpi = _dpi(image)
-                yield _grey(ImageOps.exif_transpose(image)), dpi
+        except (OSError, ValueError, SyntaxError, EOFError, OverflowError, KeyError, IndexError, struct.error) as error:
+            # What Pillow's readers raise on broken pictures; its own UnidentifiedImageError is an OSError.
+            raise ReadError(f"a broken picture: {error}", where=file.where) from error
 
 
 def _dpi(image: Image.Image) -> float:
