@@ -8,6 +8,7 @@ over its faint raw values, validation is dashed with dots.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,18 +35,15 @@ class _Measure:
 
     key: str
     title: str
-    unit: str
     digits: Callable[[float], str]
     validated: bool = False
 
 
-_LOSS = _Measure("loss", "Loss", "nats per token", lambda value: f"{value:.3f}", validated=True)
-_BITS = _Measure(
-    "bits_per_byte", "Bits per byte", "bits per byte of text", lambda value: f"{value:.3f}", validated=True
-)
-_RATE = _Measure("lr", "Learning rate", "of the matrices", lambda value: f"{value:.2g}")
-_NORM = _Measure("grad_norm", "Gradient norm", "before clipping", lambda value: f"{value:.2f}")
-_SPEED = _Measure("tokens_per_second", "Speed", "tokens per second", lambda value: f"{value:,.0f}")
+_LOSS = _Measure("loss", "Loss, nats per token", lambda value: f"{value:.3f}", validated=True)
+_BITS = _Measure("bits_per_byte", "Bits per byte of text", lambda value: f"{value:.3f}", validated=True)
+_RATE = _Measure("lr", "Learning rate of the matrices", lambda value: f"{value:.2g}")
+_NORM = _Measure("grad_norm", "Gradient norm before clipping", lambda value: f"{value:.2f}")
+_SPEED = _Measure("tokens_per_second", "Speed, tokens per second", lambda value: f"{value:,.0f}")
 
 # File name, quantity, and what runs along the bottom.
 _FIGURES = (
@@ -129,15 +127,19 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def smoothed(values: Sequence[float], window: float) -> list[float]:
-    """Return the exponential moving average of `values` over about `window` of them, without a bias to the start."""
-    keep = 1 - 1 / max(window, 1.0)
-    total = weight = 0.0
-    result = []
-    for value in values:
-        total, weight = keep * total + value, keep * weight + 1
-        result.append(total / weight)
-    return result
+def smoothed(values: Sequence[float], *, robust: bool = False) -> list[float]:
+    """Return the mean of `values` around each of them: of up to a 40th of all, and of fewer where the curve begins.
+
+    A trailing mean would lie above a falling curve; one that begins narrow follows its steep start.
+
+    Args:
+        values: in the order they were recorded.
+        robust: take the median, which single outliers do not move.
+    """
+    middle = statistics.median if robust else statistics.fmean
+    widest = len(values) // 80
+    halves = [min(widest, place // 4) for place in range(len(values))]
+    return [middle(values[place - half : place + half + 1]) for place, half in enumerate(halves)]
 
 
 @contextmanager
@@ -179,13 +181,10 @@ def _single(run: Path, history: History, measure: _Measure, along: str) -> Figur
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.0, 4.5))
-    axes = figure.add_axes((0.085, 0.13, 0.76, 0.66))
-    _draw_curves(axes, history, measure, along, labelled=True)
-    over = "steps" if along == "step" else "training time"
-    figure.text(0.03, 0.925, run.resolve().name, fontsize=15, fontweight="bold", va="center")
-    figure.text(
-        0.03, 0.86, f"{measure.title} over {over}{_summary(history)}", fontsize=10, color=FAINT_INK, va="center"
-    )
+    _draw_curves(figure.add_axes((0.075, 0.13, 0.735, 0.67)), history, measure, along, labelled=True)
+    figure.text(0.03, 0.925, _shortened(run.resolve().name, 28), fontsize=15, fontweight="bold", va="center")
+    about = "  ·  ".join([measure.title, *_summary(history)])
+    figure.text(0.03, 0.862, about, fontsize=10, color=FAINT_INK, va="center")
     _frame(figure)
     return figure
 
@@ -194,15 +193,12 @@ def _overview(run: Path, history: History) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12.0, 6.9))
-    grid = figure.subplots(
-        2, 3, gridspec_kw={"left": 0.05, "right": 0.98, "top": 0.815, "bottom": 0.08, "wspace": 0.24, "hspace": 0.48}
-    )
-    for axes, (measure, along) in zip(grid.flat, _OVERVIEW, strict=True):
+    places = {"left": 0.05, "right": 0.98, "top": 0.84, "bottom": 0.08, "wspace": 0.22, "hspace": 0.42}
+    for axes, (measure, along) in zip(figure.subplots(2, 3, gridspec_kw=places).flat, _OVERVIEW, strict=True):
+        axes.set_title(measure.title, loc="left", fontsize=11, fontweight="bold", pad=9)
         _draw_curves(axes, history, measure, along, labelled=False)
-        over = "steps" if along == "step" else "training time"
-        axes.set_title(f"{measure.title} over {over}", loc="left", fontsize=11, fontweight="bold", pad=20)
-    figure.text(0.02, 0.955, run.resolve().name, fontsize=16, fontweight="bold", va="center")
-    figure.text(0.02, 0.913, _summary(history).removeprefix("  ·  "), fontsize=10, color=FAINT_INK, va="center")
+    figure.text(0.02, 0.957, _shortened(run.resolve().name, 90), fontsize=16, fontweight="bold", va="center")
+    figure.text(0.02, 0.917, "  ·  ".join(_summary(history)), fontsize=10, color=FAINT_INK, va="center")
     _frame(figure)
     return figure
 
@@ -214,15 +210,20 @@ def _frame(figure: Figure) -> None:
     figure.add_artist(Rectangle((0, 0), 1, 1, fill=False, edgecolor=RULE, linewidth=1.5, transform=figure.transFigure))
 
 
-def _summary(history: History) -> str:
-    last = (history.train + history.validation)[-1] if not history.train else history.train[-1]
+def _summary(history: History) -> list[str]:
+    last = history.train[-1]
     parts = [f"{last['step']:,} steps"]
     if _is_finite(last.get("tokens")):
         parts.append(f"{_rounded(last['tokens'])} tokens")
     if _is_finite(last.get("seconds")):
         size, unit = _time_unit(last["seconds"])
         parts.append(f"{last['seconds'] / size:.3g} {unit}")
-    return "".join(f"  ·  {part}" for part in parts)
+    return parts
+
+
+def _shortened(name: str, length: int) -> str:
+    # A dollar sign would begin a formula.
+    return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
 
 
 def _rounded(number: float) -> str:
@@ -234,67 +235,85 @@ def _rounded(number: float) -> str:
 
 def _time_unit(seconds: float) -> tuple[float, str]:
     if seconds < 180:
-        return 1.0, "seconds"
-    return (60.0, "minutes") if seconds < 3 * 3600 else (3600.0, "hours")
+        return 1.0, "s"
+    return (60.0, "min") if seconds < 3 * 3600 else (3600.0, "h")
 
 
 def _draw_curves(axes: Axes, history: History, measure: _Measure, along: str, *, labelled: bool) -> None:
     train = history.points("train", measure.key, along)
     validation = history.points("validation", measure.key, along) if measure.validated else []
+    if not train and not validation:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "no finite value was recorded", ha="center", color=FAINT_INK, transform=axes.transAxes)
+        return
     label = "step"
     if along == "seconds":
-        size, unit = _time_unit(max((x for x, _ in train + validation), default=0.0))
+        size, unit = _time_unit(max(x for x, _ in train + validation))
         train, validation = ([(x / size, y) for x, y in points] for points in (train, validation))
         label = f"training time, {unit}"
     ends = []
+    line: list[float] = []
     if train:
-        line = _draw_train(axes, train, smooth=measure is not _RATE)
+        line = _draw_train(axes, train, measure)
         ends.append((f"train {measure.digits(line[-1])}" if validation else measure.digits(line[-1]), line[-1], TRAIN))
     if validation:
         best = min(validation, key=lambda point: point[1])
         axes.plot(*zip(*validation, strict=True), color=VALIDATION, linewidth=1.6, dashes=(4, 1.6), zorder=4)
-        axes.plot(*zip(*validation, strict=True), "o", color=VALIDATION, markersize=3.6, zorder=5)
-        axes.plot(*best, "o", markersize=9, markerfacecolor="none", markeredgecolor=VALIDATION, zorder=5)
+        axes.plot(*zip(*validation, strict=True), "o", color=VALIDATION, markersize=3.6, zorder=5, clip_on=False)
+        ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": VALIDATION, "clip_on": False}
+        axes.plot(*best, "o", markersize=9, zorder=5, **ring)
         ends.append((f"validation {measure.digits(validation[-1][1])}", validation[-1][1], VALIDATION))
-    _scale(axes, train, validation, from_zero=measure is not _LOSS and measure is not _BITS)
-    axes.set_xlabel(label)
+        _write_legend(axes, measure, best, along, ends, final_too=not labelled)
+    above = _scale(axes, train, validation, line, from_zero=not measure.validated)
+    axes.set_xlabel(label + ("  (the start is above the picture)" if above else ""))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     if measure is not _RATE:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(axis="y", color=RULE, linewidth=0.8)
     axes.tick_params(length=3, width=0.8)
-    # The unit stands level at the top of its axis, where it is read without turning one's head.
-    axes.annotate(
-        measure.unit, (0, 1), xytext=(-4, 9), xycoords="axes fraction", textcoords="offset points", color=FAINT_INK
-    )
     if labelled:
         _label_ends(axes, ends)
-    if validation:
-        _write_legend(axes, measure, best, along, final_too=not labelled, ends=ends)
+    elif not validation and ends:
+        _label_corner(axes, ends[0])
 
 
-def _draw_train(axes: Axes, points: Points, *, smooth: bool) -> list[float]:
+def _draw_train(axes: Axes, points: Points, measure: _Measure) -> list[float]:
     places = [x for x, _ in points]
     values = [y for _, y in points]
-    line = smoothed(values, len(values) / 40) if smooth else values
-    if smooth and len(values) > 40:
-        axes.plot(places, values, color=TRAIN, alpha=0.25, linewidth=0.9, zorder=2)
-    axes.plot(places, line, color=TRAIN, linewidth=2.0, zorder=3, marker="o" if len(values) == 1 else None)
+    line = values if measure is _RATE else smoothed(values, robust=not measure.validated)
+    if line != values:
+        axes.plot(places, values, color=TRAIN, alpha=0.3, linewidth=0.9, zorder=2)
+    single: dict[str, Any] = {"marker": "o", "clip_on": False} if len(values) == 1 else {}
+    axes.plot(places, line, color=TRAIN, linewidth=2.0, zorder=3, **single)
     return line
 
 
-def _scale(axes: Axes, train: Points, validation: Points, *, from_zero: bool) -> None:
+def _scale(axes: Axes, train: Points, validation: Points, line: list[float], *, from_zero: bool) -> bool:
+    # Returns whether the line begins above the picture.
     last = max(x for x, _ in train + validation)
     axes.set_xlim(0, last * 1.005 if last > 0 else 1)
     values = [y for _, y in train + validation]
     low, high = min(values), max(values)
+    above = False
     if from_zero:
         # One wild gradient does not flatten all the others.
         typical = sorted(values)[int(0.99 * (len(values) - 1))]
         high = min(high, 1.6 * typical) if typical > 0 else high
         low = min(0.0, low)
+    else:
+        # A model that knows nothing yet loses log V: shown in full, its fall would leave the rest a flat line.
+        begun = [y for (x, _), y in zip(train, line, strict=True) if x >= last * 0.03] + [y for _, y in validation]
+        if begun and high - low > 1.5 * (max(begun) - low) > 0:
+            high = max(begun)
+            above = any(y > high for y in line)
     room = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
     axes.set_ylim(low if from_zero else low - room, high + room)
+    return above
+
+
+def _label_corner(axes: Axes, end: tuple[str, float, str]) -> None:
+    text, _, colour = end
+    axes.set_title(text, loc="right", fontsize=11, fontweight="bold", color=colour, pad=9)
 
 
 def _label_ends(axes: Axes, ends: list[tuple[str, float, str]]) -> None:
@@ -322,14 +341,26 @@ def _label_ends(axes: Axes, ends: list[tuple[str, float, str]]) -> None:
 
 
 def _write_legend(
-    axes: Axes, measure: _Measure, best: tuple[float, float], along: str, *, final_too: bool, ends: Sequence[Any]
+    axes: Axes, measure: _Measure, best: tuple[float, float], along: str, ends: Sequence[Any], *, final_too: bool
 ) -> None:
     from matplotlib.lines import Line2D
 
-    where = f"at step {best[0]:,.0f}" if along == "step" else ""
-    names = [text for text, _, _ in ends] if final_too else ["train", "validation"][-len(ends) :]
+    names = [text if final_too else text.split()[0] for text, _, _ in ends]
     drawn: list[Any] = [Line2D([], [], color=TRAIN, linewidth=2.0)] if len(ends) == 2 else []
     drawn.append(Line2D([], [], color=VALIDATION, linewidth=1.6, dashes=(4, 1.6), marker="o", markersize=3.6))
     drawn.append(Line2D([], [], linestyle="", marker="o", markersize=9, markerfacecolor="none", color=VALIDATION))
-    names.append(f"best {measure.digits(best[1])} {where}".rstrip())
-    axes.legend(drawn, names, loc="upper right", frameon=False, labelcolor=INK, handlelength=2.6, borderaxespad=0.2)
+    at = f" at step {best[0]:,.0f}" if along == "step" else ""
+    names.append(f"best {measure.digits(best[1])}{at}")
+    if final_too:
+        axes.legend(drawn, names, loc="best", handlelength=2.6, framealpha=0.9, edgecolor="none", facecolor=CARD)
+    else:
+        # In the head of the card, where no curve can run under it.
+        axes.figure.legend(
+            drawn,
+            names,
+            loc="center right",
+            bbox_to_anchor=(0.985, 0.925),
+            ncols=len(names),
+            frameon=False,
+            columnspacing=1.4,
+        )
