@@ -20,6 +20,9 @@ from pathlib import Path
 
 import psutil
 
+from quire.corpus.store import CorpusDocument
+from quire.documents.document import Document
+
 
 @dataclass(frozen=True)
 class OneText:
@@ -40,11 +43,11 @@ class OneText:
     def num_documents(self) -> int:
         return 1
 
-    def documents(self) -> Iterator[object]:
-        from quire.corpus.store import CorpusDocument
-        from quire.documents.document import Document
+    def documents(self) -> Iterator[CorpusDocument]:
+        yield CorpusDocument(0, self.document(0))
 
-        yield CorpusDocument(0, Document(self.text, self.source, "text/plain", self.fingerprint))
+    def document(self, id: int) -> Document:
+        return Document(self.text, self.source, "text/plain", self.fingerprint)
 
 
 def main() -> None:

@@ -39,8 +39,11 @@ class TextsInMemory:
         self.fingerprint = f"{hash(tuple(texts)):x}"
 
     def documents(self) -> Iterator[Numbered]:
-        for number, text in enumerate(self.texts):
-            yield Numbered(number, Document(text, f"{number}.txt", "text/plain", f"{number:064x}"))
+        for number in range(self.num_documents):
+            yield Numbered(number, self.document(number))
+
+    def document(self, id: int) -> Document:
+        return Document(self.texts[id], f"{id}.txt", "text/plain", f"{id:064x}")
 
 
 def sentences(seed: int, count: int) -> str:

@@ -253,13 +253,30 @@ def test_early_stop(run, config, data):
     assert resumed.run(resume=True).step == state.step
 
 
-def test_a_run_by_the_clock_revises_its_length_on_record(run, config, data):
-    trainer = Trainer(run, config(training={"minutes": 0.02, "steps": 1_000_000, "sample_tokens": 0}), data)
+class Clock:
+    """A machine whose clock goes by fixed amounts a look, and whose speed changes in the middle of the run."""
+
+    def __init__(self):
+        self.now, self.looks = 0.0, 0
+
+    def __call__(self):
+        self.looks += 1
+        self.now += 0.02 if self.looks < 300 else 0.035
+        return self.now
+
+
+@pytest.mark.parametrize("first_guess", [20, 1_000_000])
+def test_a_run_by_the_clock_ends_in_time_with_its_decay_done(first_guess, run, config, data, monkeypatch):
+    monkeypatch.setattr("quire.training.trainer.time.perf_counter", Clock())
+    over = {"minutes": 0.5, "steps": first_guess, "sample_tokens": 0, "evaluation_interval": 100, "log_interval": 20}
+    trainer = Trainer(run, config(training={**over, "checkpoint_interval": 1000}), data)
     state = trainer.run()
-    assert state.step == state.total_steps < 1_000_000
-    assert trainer.schedule.multiplier(state.step - 1) < 0.2  # the decay was completed
+    assert state.step == state.total_steps
+    assert 27 < state.seconds < 33
+    assert trainer.schedule.multiplier(state.step - 1) < 0.03
     saved = read_state(latest_checkpoint(run)[0])
     assert (saved.total_steps, saved.knots) == (state.total_steps, state.knots)
+    assert len(saved.knots) > 1
 
 
 def test_damaged_checkpoints_are_passed_over(run, config, data, tmp_path):

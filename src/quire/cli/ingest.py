@@ -106,15 +106,16 @@ def _counts(step: Step, elapsed: float) -> str:
     return text + (f"  {step.failed:,} failed" if step.failed else "")
 
 
-def print_account(account: Account) -> None:
-    """Print what became of every file: the sum, the rules, the largest failures."""
+def print_account(account: Account, *, stderr: bool = False) -> None:
+    """Print what became of every file: the sum, the rules, the largest failures; on stdout or stderr."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from quire.corpus.account import OUTCOMES, megabytes
 
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    stream = sys.stderr if stderr else sys.stdout
+    console = Console(stderr=stderr, width=None if stream.isatty() else 120, highlight=False)
     sums = Table("", "files", "size", box=None, pad_edge=False)
     for column in sums.columns[1:]:
         column.justify = "right"

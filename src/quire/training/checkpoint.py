@@ -58,6 +58,10 @@ class TrainingState:
     """Steps that were not taken because their gradients were not finite."""
     skipped_in_a_row: int = 0
     """How many of those came last."""
+    pending_loss: float = 0.0
+    """The summed loss of the steps since the last line of metrics, ..."""
+    pending_targets: int = 0
+    """... and how many targets it is the loss of."""
     scaler: dict[str, float] = field(default_factory=dict)
     """The loss scale of float16."""
 

@@ -295,7 +295,7 @@ def _plan_batch(draft: Draft, model: ModelConfig, machine: Machine) -> None:
     # three times (scores, their float32 copy, their gradient).
     each = 4 * (40 * model.num_layers * model.hidden_size + 3 * model.vocab_size)
     fitting = max(1, int(machine.memory_bytes * 0.25 / (each * model.context_length)))
-    micro = min(rows, fitting, machine.largest_micro_batch_tokens // model.context_length or 1)
+    micro = min(rows, fitting)
     draft.choose(
         "training.micro_batch_size",
         max(1, micro),

@@ -86,7 +86,6 @@ class Trainer:
 
     def step(self) -> None:
         """Take one optimizer step: gradients of one batch, clipped, and the weights moved by them."""
-        began = time.perf_counter()
         batch = self.batches.next_batch()
         self.optimizer.set_multiplier(self.schedule.multiplier(self.state.step))
         loss = self.gradients(batch)
@@ -105,7 +104,10 @@ class Trainer:
         state.tokens += targets
         position = self.batches.state()
         state.epoch, state.window = position["epoch"], position["window"]
-        self._pace.add(float(loss), targets, norm, time.perf_counter() - began)
+        state.pending_loss += float(loss)
+        state.pending_targets += targets
+        self._pace.targets += targets
+        self._pace.norm = norm
         if state.skipped_in_a_row >= self.config.training.max_skipped:
             raise QuireError(
                 f"the gradients of {state.skipped_in_a_row} steps in a row were not finite",
@@ -157,12 +159,15 @@ class Trainer:
         if resume:
             self._resume()
         else:
+            # Dropout's numbers follow the seed alone, whatever this process drew since the weights were made.
+            torch.manual_seed(self.config.training.seed)
             truncate_metrics(self.run_folder, -1)
             self.samples.forget_after(-1)
         self.metrics = MetricsWriter(self.run_folder)
         self._began = time.perf_counter() - self.state.seconds
         self._saved_at = self.state.seconds
         self._revised_at = self.state.seconds
+        self._pace.looked(self.state.seconds)
         self.model.train()
         try:
             with self._catching_interrupts():
@@ -182,17 +187,16 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of this moment, unless it is there, and delete the oldest."""
-        began = self._now()
         if self._saved_step != self.state.step:
             save_checkpoint(self.run_folder, self.state, self.model, self.optimizer, self.precision)
             prune_checkpoints(self.run_folder, self.config.training.keep_checkpoints)
             self._saved_step = self.state.step
         self._saved_at = self._now()
-        self._pace.aside += self._saved_at - began
 
     def _after_step(self) -> None:
         t, state = self.config.training, self.state
         state.seconds = self._now()
+        self._pace.stepped(state.seconds)
         self._revise_length()
         last = state.step >= self.schedule.total_steps
         if state.step % t.log_interval == 0 or last:
@@ -202,6 +206,7 @@ class Trainer:
         due = state.step % t.checkpoint_interval == 0 or self._now() - self._saved_at > t.checkpoint_seconds
         if due and not last:
             self.save()
+        self._pace.looked(self._now())
 
     def _finish(self) -> None:
         if self.state.evaluated_step != self.state.step:
@@ -247,7 +252,6 @@ class Trainer:
 
     def _evaluate(self) -> None:
         state, t = self.state, self.config.training
-        began = self._now()
         loss, bits = self.validate(t.evaluation_tokens)
         state.evaluated_step = state.step
         if state.best_loss is None or loss < state.best_loss:
@@ -262,7 +266,6 @@ class Trainer:
             sample = self.samples.write(self.model, state.step, bits)
         if sample:
             self.listener({"kind": "sample", "step": state.step, "text": sample})
-        self._pace.aside += self._now() - began
         state.seconds = self._now()
 
     def validate(self, tokens: int | None = None) -> tuple[float, float]:
@@ -295,7 +298,7 @@ class Trainer:
     def _train_record(self) -> Record:
         state, pace = self.state, self._pace
         split = self.data.train
-        loss = pace.loss / max(1, pace.targets)
+        loss = state.pending_loss / max(1, state.pending_targets)
         record = {
             "kind": "train",
             "step": state.step,
@@ -312,6 +315,7 @@ class Trainer:
         if state.skipped:
             record["skipped"] = state.skipped
         pace.restart()
+        state.pending_loss, state.pending_targets = 0.0, 0
         return record
 
     def _record(self, record: Record) -> None:
@@ -389,22 +393,29 @@ class _Pace:
     """Sums since the last line of metrics, and how long a step takes."""
 
     def __init__(self) -> None:
-        self.loss, self.targets, self.norm = 0.0, 0, 0.0
-        self.stepping = 0.0  # seconds in steps since the last line, without evaluations and saves
+        self.targets, self.norm = 0, 0.0
+        self.stepping = 0.0  # seconds in steps since the last line of metrics
         self.durations: deque[float] = deque(maxlen=21)
-        self.aside = 0.0  # seconds spent on evaluations and saves so far in this process
         self.steps = 0
+        self.aside = 0.0  # seconds in this process beside steps: evaluations, samples, saves, metrics
+        self.mark = 0.0
 
-    def add(self, loss: float, targets: int, norm: float, seconds: float) -> None:
-        self.loss += loss
-        self.targets += targets
-        self.norm = norm
-        self.stepping += seconds
-        self.durations.append(seconds)
+    def stepped(self, now: float) -> None:
+        """A step has just ended: it took the time since `looked`."""
+        self.stepping += now - self.mark
+        self.durations.append(now - self.mark)
         self.steps += 1
+        self.mark = now
+
+    def looked(self, now: float) -> None:
+        """What comes after a step has just ended."""
+        if self.steps:
+            self.aside += now - self.mark
+        self.mark = now
 
     def restart(self) -> None:
-        self.loss, self.targets, self.stepping = 0.0, 0, 0.0
+        """A line of metrics was written."""
+        self.targets, self.stepping = 0, 0.0
 
     def seconds_per_step(self) -> float:
         """The median of the last steps, so that the compiling first one does not count, and a share of what is aside."""
