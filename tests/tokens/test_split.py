@@ -65,7 +65,7 @@ def test_a_few_books_are_each_cut_and_their_notes_drawn() -> None:
     assert 3 <= sum(map(bool, validation[3:])) <= 9
     assert all(not a or not b for a, b in zip(train[3:], validation[3:], strict=True))
     assert 0.08 < size(validation) / corpus.num_bytes < 0.12
-    assert "of 63 documents and the last 10.0% of each of 3 long ones" in plan.rule
+    assert "of 63 documents and the last 10.0% of 3 long ones" in plan.rule
 
 
 def test_near_copies_stay_on_one_side() -> None:
