@@ -53,8 +53,12 @@ class OneText:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the text")
-    parser.add_argument("--seconds", type=float, default=115.0, help="wall clock of the process without the final scoring")
-    parser.add_argument("--out", type=Path, required=True, help="the run folder; what a former run left there is replaced")
+    parser.add_argument(
+        "--seconds", type=float, default=115.0, help="wall clock of the process without the final scoring"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the run folder; what a former run left there is replaced"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="fix a setting of the plan")
     parser.add_argument("--json-out", type=Path, help="also write the result here")
     args = parser.parse_args()
@@ -78,13 +82,17 @@ def main() -> None:
     text = args.data.read_text("utf-8")
     cut = len(text) * 9 // 10
     # One evaluation at the end decides nothing here: the last model is the one that is scored.
-    quiet = {"training": {"evaluation_interval": 10**9, "sample_tokens": 0, "patience": 0, "checkpoint_interval": 10**9}}
+    quiet = {
+        "training": {"evaluation_interval": 10**9, "sample_tokens": 0, "patience": 0, "checkpoint_interval": 10**9}
+    }
     given = with_assignments(quiet, args.set)
     if args.out.exists():
         shutil.rmtree(args.out)
     corpus = OneText(text, args.data.name)
     token_plan = plan_tokens(corpus.num_bytes, given)
-    data = prepare(corpus, tokens_folder(args.out), token_plan[0], split=SplitPlan({0: cut}, "the last tenth validates"))
+    data = prepare(
+        corpus, tokens_folder(args.out), token_plan[0], split=SplitPlan({0: cut}, "the last tenth validates")
+    )
     sizes = Sizes(data.train.num_tokens, data.train.num_bytes, data.validation.num_tokens, data.tokenizer.vocab_size)
     machine = measure_machine()
     # Two seconds for the measurement to come, and one for the evaluation and the checkpoint at the end of training.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quire.errors import UsageError
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib  # type: ignore[import-not-found,no-redef]
+else:
+    import tomli as tomllib
 
 
 class Settings(BaseModel):
@@ -69,7 +70,8 @@ def _known_keys(settings: type[Settings], path: Sequence[Any]) -> list[str]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file as nested dictionaries. Raises `UsageError` where it is missing or not TOML."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        return content
     except FileNotFoundError:
         raise UsageError("no such file", where=path) from None
     except (OSError, UnicodeDecodeError) as error:

@@ -55,17 +55,18 @@ def test_adamw_is_the_published_rule_by_hand():
     name, weight = next((n, p) for n, p in model.named_parameters() if n.endswith("q_proj.weight"))
     norm = model.model.norm.weight
     w, v = weight.detach().double().numpy().copy(), norm.detach().double().numpy().copy()
+    values = {"w": w, "v": v}
     states = {"w": [np.zeros_like(w), np.zeros_like(w)], "v": [np.zeros_like(v), np.zeros_like(v)]}
     for step in range(1, 5):
         for p in model.parameters():
             p.grad = torch.randn_like(p)
-        for key, value, decay, grad in (("w", w, 0.3, weight.grad), ("v", v, 0.0, norm.grad)):
+        for key, decay, grad in (("w", 0.3, weight.grad), ("v", 0.0, norm.grad)):
             g = grad.double().numpy()
             m, u = states[key]
             m += (1 - s.beta1) * (g - m)
             u += (1 - s.beta2) * (g * g - u)
-            value -= 0.01 * decay * value
-            value -= 0.01 * (m / (1 - s.beta1**step)) / (np.sqrt(u / (1 - s.beta2**step)) + s.epsilon)
+            values[key] *= 1 - 0.01 * decay
+            values[key] -= 0.01 * (m / (1 - s.beta1**step)) / (np.sqrt(u / (1 - s.beta2**step)) + s.epsilon)
         optimizer.step()
     np.testing.assert_allclose(weight.detach().numpy(), w, atol=1e-6, err_msg=name)
     np.testing.assert_allclose(norm.detach().numpy(), v, atol=1e-6)

@@ -129,11 +129,14 @@ def test_killed_in_the_middle_of_a_save(function, count, run, config, data, tmp_
     whole.run()
     save_config(run, config(), {}, {})
     # In trainer.py prune_checkpoints was imported by name; the kill must reach the one it calls.
-    script = KILLED.replace("setattr(checkpoint, function, killed)", textwrap.dedent("""
+    script = KILLED.replace(
+        "setattr(checkpoint, function, killed)",
+        textwrap.dedent("""
         setattr(checkpoint, function, killed)
         if hasattr(trainer, function):
             setattr(trainer, function, killed)
-    """))
+    """),
+    )
     command = [sys.executable, "-c", script, str(run), str(data_folder), function, str(count)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -179,7 +182,9 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(precision, run, confi
     for _ in range(6):
         before = weights(trainer)
         trainer.step()
-        moved.append(any(not torch.equal(a, b) for a, b in zip(before.values(), weights(trainer).values(), strict=True)))
+        moved.append(
+            any(not torch.equal(a, b) for a, b in zip(before.values(), weights(trainer).values(), strict=True))
+        )
     assert moved == [True, True, False, False, True, True]
     assert trainer.state.skipped == 2
     assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
@@ -224,7 +229,9 @@ def test_the_scale_is_part_of_the_checkpoint(run, config, data):
 
 def test_training_learns_and_keeps_the_best(run, config, data):
     records = []
-    trainer = Trainer(run, config(model={"dropout": 0.0}, training={"steps": 60, "evaluation_interval": 10}), data, records.append)
+    trainer = Trainer(
+        run, config(model={"dropout": 0.0}, training={"steps": 60, "evaluation_interval": 10}), data, records.append
+    )
     trainer.run()
     validation = [r for r in records if r["kind"] == "validation"]
     assert validation[-1]["bits_per_byte"] < 0.75 * validation[0]["bits_per_byte"]

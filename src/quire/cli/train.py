@@ -122,7 +122,7 @@ class View:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, width=None if sys.stderr.isatty() else 120, highlight=False)
         self.stack = contextlib.ExitStack()
         self.reading: Any = None
         self.bar: Any = None

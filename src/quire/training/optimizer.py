@@ -52,7 +52,7 @@ def orthogonalize(updates: Tensor) -> Tensor:
     """
     a, b, c = NEWTON_SCHULZ
     tall = updates.size(-2) > updates.size(-1)
-    x = updates.mT if tall else updates  # (N, small, large)
+    x: Tensor = updates.mT if tall else updates  # (N, small, large)
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT  # (N, small, small)
@@ -95,9 +95,10 @@ class Muon(torch.optim.Optimizer):
                 updates = orthogonalize(torch.stack(list(ahead)))  # (N, rows, columns)
                 # A tall matrix has more outputs than inputs; its rows get the same root-mean-square as a square one's.
                 rate = group["lr"] * max(1.0, rows / columns) ** 0.5
+                tensors: list[Tensor] = list(parameters)
                 if group["weight_decay"]:
-                    torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(parameters, list(updates.unbind()), alpha=-rate)
+                    torch._foreach_mul_(tensors, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(tensors, list(updates.unbind()), alpha=-rate)
 
 
 class Optimizer:

@@ -1,8 +1,10 @@
-"""How long a training step of a given model takes on this machine."""
+"""How long training steps take: of a model that is only planned, and of a run that is going on."""
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections import deque
 
 import torch
 
@@ -40,3 +42,36 @@ def time_step(config: ModelConfig, rows: int, precision: str, device: str, *, st
             torch.cuda.synchronize()
         times.append(time.perf_counter() - began)
     return sorted(times[1:])[steps // 2]
+
+
+class Pace:
+    """Sums since the last line of metrics, and how long a step takes."""
+
+    def __init__(self) -> None:
+        self.targets, self.norm = 0, 0.0
+        self.stepping = 0.0  # seconds in steps since the last line of metrics
+        self.durations: deque[float] = deque(maxlen=21)
+        self.steps = 0
+        self.aside = 0.0  # seconds in this process beside steps: evaluations, samples, saves, metrics
+        self.mark = 0.0
+
+    def stepped(self, now: float) -> None:
+        """A step has just ended: it took the time since `looked`."""
+        self.stepping += now - self.mark
+        self.durations.append(now - self.mark)
+        self.steps += 1
+        self.mark = now
+
+    def looked(self, now: float) -> None:
+        """What comes after a step has just ended."""
+        if self.steps:
+            self.aside += now - self.mark
+        self.mark = now
+
+    def restart(self) -> None:
+        """A line of metrics was written."""
+        self.targets, self.stepping = 0, 0.0
+
+    def seconds_per_step(self) -> float:
+        """Return the median of the last steps (the first one may compile) and their share of what is aside."""
+        return statistics.median(self.durations) + self.aside / self.steps

@@ -16,7 +16,7 @@ from quire.errors import UsageError
 from quire.model.config import ModelConfig
 from quire.model.size import count_flops, count_parameters
 from quire.settings import build
-from quire.tokens.settings import SMALLEST_VOCABULARY, TokenSettings
+from quire.tokens.settings import TokenSettings
 from quire.training.config import RunConfig
 from quire.training.machine import Machine
 
@@ -42,8 +42,8 @@ ASSUMED_SHARE = 0.4
 # Seconds that torch.compile takes on two cores for such models (17 to 26 seen), and by what it speeds up a step.
 COMPILE_SECONDS = 25.0
 COMPILE_GAIN = 1.3
-# A model may have so many parameters for each byte of distinct text: nanoGPT's published tinyshakespeare run has 10 with
-# dropout 0.2 and no more to win; above it, a small corpus is learned by heart within the time.
+# A model may have so many parameters for each byte of distinct text: nanoGPT's published tinyshakespeare run has 10
+# with dropout 0.2 and no more to win; above it, a small corpus is learned by heart within the time.
 PARAMETERS_PER_BYTE = 10.0
 
 Reasons = dict[str, str]
@@ -98,8 +98,8 @@ def check_groups(given: Mapping[str, Any]) -> None:
 
 
 def _first_key(group: str) -> str:
-    settings = RunConfig.model_fields[group].annotation
-    return next(iter(settings.model_fields))  # type: ignore[union-attr]
+    settings: Any = RunConfig.model_fields[group].annotation
+    return str(next(iter(settings.model_fields)))
 
 
 def plan_tokens(corpus_bytes: int, given: Mapping[str, Any]) -> tuple[TokenSettings, Reasons]:
@@ -122,7 +122,8 @@ def plan_tokens(corpus_bytes: int, given: Mapping[str, Any]) -> tuple[TokenSetti
 
 def vocabulary_for(corpus_bytes: int) -> int:
     """Return the vocabulary size for a corpus of so many bytes, a power of two from 512 to 32,768."""
-    return 2 ** min(15, max(9, round(math.log2(max(1, corpus_bytes)) / 2) - 1))
+    exponent: int = min(15, max(9, round(math.log2(max(1, corpus_bytes)) / 2) - 1))
+    return 1 << exponent
 
 
 def plan_run(
@@ -216,12 +217,15 @@ def _shape(sizes: Sizes, flops: float, draft: Draft) -> tuple[tuple[int, int], s
     ratio = tokens_per_parameter(flops)
     best, reason = SHAPES[0], "the smallest shape: the time or the corpus carries no larger one"
     for width, blocks in SHAPES:
-        config = ModelConfig(
-            vocab_size=sizes.vocab_size,
-            hidden_size=width,
-            num_layers=blocks,
-            num_heads=width // head_width(width),
-            context_length=context_for(width),
+        config = build(
+            ModelConfig,
+            {
+                "vocab_size": sizes.vocab_size,
+                "hidden_size": width,
+                "num_layers": blocks,
+                "num_heads": width // head_width(width),
+                "context_length": context_for(width),
+            },
         )
         parameters = count_parameters(config)
         tokens = flops / config_flops(config)
@@ -241,7 +245,7 @@ def tokens_per_parameter(flops: float) -> float:
     Chinchilla's 20 (Hoffmann et al. 2022) holds at 1e18 FLOPs and more; in the first minutes larger models win, since
     each step of Muon on them gains more: the sweep in docs/decisions.md.
     """
-    return min(20.0, max(2.0, 2.0 * (flops / 1e13) ** 0.2))
+    return float(min(20.0, max(2.0, 2.0 * (flops / 1e13) ** 0.2)))
 
 
 def head_width(width: int) -> int:
@@ -264,7 +268,9 @@ def _model_config(draft: Draft, shape: tuple[int, int], sizes: Sizes, why: str, 
     )
     target.choose("model.num_kv_heads", heads, "one for each query head: a small model's cache is small anyway")
     target.choose("model.context_length", context_for(width), "longer for wider models, which have use for it")
-    target.choose("model.tie_embeddings", True, "one table for embedding and head: fewer parameters to learn from little")
+    target.choose(
+        "model.tie_embeddings", True, "one table for embedding and head: fewer parameters to learn from little"
+    )
     config = build(ModelConfig, target.values["model"], where="model")
     for name in ("head_dim", "intermediate_size"):
         target.choose(f"model.{name}", getattr(config, name), "follows from the width")
@@ -313,7 +319,9 @@ def _plan_length(
     steps = max(20, int(usable / (config_flops(model) * batch_tokens)))
     measured = "measured" if pace else "assumed"
     draft.choose(
-        "training.steps", steps, f"what the time allows at the {measured} {flops / budget / 1e9:,.0f} GFLOP/s of training"
+        "training.steps",
+        steps,
+        f"what the time allows at the {measured} {flops / budget / 1e9:,.0f} GFLOP/s of training",
     )
     steps = draft.values["training"]["steps"]
     draft.choose("schedule.warmup_steps", min(100, max(5, steps // 50)), "2 % of the steps, at most 100")
@@ -353,10 +361,12 @@ def _plan_watching(draft: Draft, sizes: Sizes) -> None:
     draft.choose(
         "training.evaluation_tokens", min(65_536, max(1024, sizes.validation_tokens)), "a few seconds an evaluation"
     )
-    draft.choose("training.patience", 5, "five evaluations without a better one: the model only learns by heart by then")
+    draft.choose(
+        "training.patience", 5, "five evaluations without a better one: the model only learns by heart by then"
+    )
 
 
-def describe(config: RunConfig, reasons: Reasons) -> list[tuple[str, str, str]]:
+def describe(config: RunConfig, reasons: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """Return the plan as rows of key, value and reason; values that are mere defaults are left out."""
     rows = []
     for group, settings in config.model_dump().items():

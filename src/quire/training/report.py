@@ -39,6 +39,7 @@ def write_report(
         (f"{state.seconds / 60:.1f} min", f"of training, {state.step:,} steps"),
     ]
     plots = sorted((run / "quire" / "plots").glob("*.svg"), key=lambda path: (path.stem != "loss", path.stem))
+    plots = [path for path in plots if path.stem != "overview"]  # it repeats the others
     rows = describe(config, reasons)
     parts = [
         f"<h1>{escape(run.resolve().name)}</h1>",
@@ -55,7 +56,10 @@ def write_report(
         _samples(samples_path(run)),
         "<h2>The plan, with reasons</h2>",
         '<div class="wide"><table><tr><th>setting</th><th>value</th><th>why</th></tr>',
-        *(f"<tr><td><code>{escape(k)}</code></td><td>{escape(v)}</td><td>{escape(why)}</td></tr>" for k, v, why in rows),
+        *(
+            f"<tr><td><code>{escape(k)}</code></td><td>{escape(v)}</td><td>{escape(why)}</td></tr>"
+            for k, v, why in rows
+        ),
         "</table></div>",
         "<h2>Parameters and arithmetic</h2>",
         f"<pre>{escape(size_table(config.model))}</pre>",

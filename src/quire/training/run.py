@@ -12,11 +12,12 @@ from quire.corpus.build import ingest
 from quire.corpus.progress import Progress
 from quire.corpus.settings import IngestSettings
 from quire.corpus.store import MANIFEST, Corpus
-from quire.errors import FormatError, UsageError
+from quire.errors import UsageError
 from quire.evaluation import Score, score_split
 from quire.interop.huggingface import load_model_folder
-from quire.settings import build, merge
-from quire.tokens.shards import TokenDataset, prepare
+from quire.settings import merge
+from quire.tokens.dataset import TokenDataset
+from quire.tokens.shards import prepare
 from quire.training.checkpoint import checkpoints_folder, list_checkpoints
 from quire.training.config import RunConfig, load_config, run_toml, save_config
 from quire.training.machine import measure_machine
@@ -167,9 +168,9 @@ def _plan(
     tell({"kind": "stage", "text": "Learning the tokenizer and writing token shards"})
     token_plan = plan_tokens(corpus.num_bytes, given)
     data = prepare(corpus, tokens_folder(run), token_plan[0])
-    sizes = Sizes(
-        data.train.num_tokens, data.train.num_bytes, data.validation.num_tokens, data.tokenizer.vocab_size
-    )
+    for note in data.notes:
+        tell({"kind": "note", "step": 0, "text": note})
+    sizes = Sizes(data.train.num_tokens, data.train.num_bytes, data.validation.num_tokens, data.tokenizer.vocab_size)
     tell({"kind": "stage", "text": "Measuring this machine and planning"})
     machine = measure_machine()
     device = str(given.get("training", {}).get("device", machine.device))

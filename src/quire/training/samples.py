@@ -11,11 +11,14 @@ from quire.files import write_text
 from quire.inference.engine import LanguageModel
 from quire.inference.sampling import SamplingSettings
 from quire.model.transformer import Transformer
-from quire.tokens.shards import Split, TokenDataset
+from quire.tokens.dataset import Split, TokenDataset
+from quire.tokens.tokenizer import Tokenizer
 from quire.training.config import TrainingSettings
 
 NUM_PROMPTS = 3
 PROMPT_WORDS = 6
+PROMPT_REACH = 4096  # tokens that a prompt is looked for in
+PROSE = re.compile(r"[A-Z][\w'’-]*[,;:]?( [\w'’-]+[,;:.]?)+")
 HEADING = re.compile(r"^## Step (\d+)", re.MULTILINE)
 
 
@@ -24,24 +27,17 @@ def samples_path(run: Path) -> Path:
     return run / "quire" / "samples.md"
 
 
-def prompts_from(split: Split, data: TokenDataset) -> tuple[str, ...]:
-    """Return the first words of lines taken evenly from `split`: text the model is not trained on."""
+def prompts_from(split: Split, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """Return the first words of lines taken evenly from `split`, text not trained on; prose before code."""
     prompts: list[str] = []
     for part in range(NUM_PROMPTS):
         start = split.num_tokens * part // NUM_PROMPTS
-        ids = split.tokens(start, min(split.num_tokens, start + 2048))
-        ends = np.flatnonzero(ids == data.tokenizer.end_of_text)
-        if part and len(ends):
-            ids = ids[ends[0] + 1 :]
-        text = data.tokenizer.decode([int(i) for i in ids if i != data.tokenizer.end_of_text])
-        lines = text.splitlines()[1:] if part and not len(ends) else text.splitlines()
-        for line in lines:
-            words = line.split()
-            if len(words) >= PROMPT_WORDS and any(letter.isalpha() for letter in line):
-                prompt = " ".join(words[:PROMPT_WORDS])
-                if prompt not in prompts:
-                    prompts.append(prompt)
-                break
+        ids = split.tokens(start, min(split.num_tokens, start + PROMPT_REACH))
+        text = "".join(tokenizer.decode(piece) for piece in np.split(ids, np.flatnonzero(ids == split.end_of_text) + 1))
+        lines = [line.split() for line in text.splitlines()[1 if part else 0 :]]
+        starts = [" ".join(words[:PROMPT_WORDS]) for words in lines if len(words) >= PROMPT_WORDS]
+        prose = [start for start in starts if PROSE.fullmatch(start)]
+        prompts += [start for start in prose or starts if start not in prompts][:1]
     return tuple(prompts) or ("",)
 
 
@@ -52,7 +48,7 @@ class SampleWriter:
         self.path = samples_path(run)
         self.tokenizer = data.tokenizer
         self.length = settings.sample_tokens
-        self.prompts = settings.sample_prompts or prompts_from(data.validation, data)
+        self.prompts = settings.sample_prompts or prompts_from(data.validation, data.tokenizer)
 
     def write(self, model: Transformer, step: int, bits_per_byte: float) -> str:
         """Continue each prompt, append the texts to samples.md, and return the first; "" where samples are off."""

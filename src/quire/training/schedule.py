@@ -8,6 +8,7 @@ knots alone, and a resumed run takes the same steps at the same rates.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -47,7 +48,7 @@ class Schedule:
     def progress(self, step: int) -> float:
         """Return the part of the run that is done before `step` (0-based), from 0 to 1."""
         knots = [*self.knots, (self.total_steps, 1.0)]
-        for (start, low), (end, high) in zip(knots, knots[1:], strict=False):
+        for (start, low), (end, high) in itertools.pairwise(knots):
             if step < end or end == self.total_steps:
                 span = max(1, end - start)
                 return min(1.0, low + (high - low) * (step - start) / span)
@@ -61,7 +62,9 @@ class Schedule:
             return warm
         # Progress at the middle of the step: the last step still moves, the first is not at the very peak of the line.
         here = min(1.0, (self.progress(step) + self.progress(step + 1)) / 2)
-        decayed = max(0.0, (here - (1 - s.decay_fraction)) / s.decay_fraction)  # 0 at the start of the decay, 1 at the end
+        decayed = max(
+            0.0, (here - (1 - s.decay_fraction)) / s.decay_fraction
+        )  # 0 at the start of the decay, 1 at the end
         falling = 1 - decayed if s.shape == "linear" else 0.5 * (1 + math.cos(math.pi * decayed))
         return warm * (s.final_fraction + (1 - s.final_fraction) * falling)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-import statistics
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -23,7 +21,7 @@ from quire.evaluation import score_batches
 from quire.interop.huggingface import save_model_folder
 from quire.model.transformer import IGNORED, Transformer
 from quire.tokens.batches import Batch, BatchStream, evaluation_batches
-from quire.tokens.shards import TokenDataset
+from quire.tokens.dataset import TokenDataset
 from quire.training.checkpoint import (
     TrainingState,
     latest_checkpoint,
@@ -34,12 +32,13 @@ from quire.training.checkpoint import (
 from quire.training.config import RunConfig
 from quire.training.metrics import MetricsWriter, Record, truncate_metrics
 from quire.training.optimizer import Optimizer
+from quire.training.pace import Pace
 from quire.training.precision import MixedPrecision
 from quire.training.samples import SampleWriter
 from quire.training.schedule import Schedule
 
-# A run with a time budget looks at the clock after so many steps, and then every so many seconds; it changes its
-# length when the end would miss the budget by more than the tolerance.
+# A run with a time budget looks at the clock after so many steps (the first ones compile, or warm up), and then every
+# so many seconds; it changes its length when the end would miss the budget by more than the tolerance.
 FIRST_REVISION_STEPS = 8
 REVISION_SECONDS = 5.0
 REVISION_TOLERANCE = 0.02
@@ -79,7 +78,7 @@ class Trainer:
         self._interrupted = False
         self._saved_step = -1
         self._saved_at = 0.0
-        self._pace = _Pace()
+        self._pace = Pace()
         self._began = time.perf_counter()
 
     # -- one step ---------------------------------------------------------------------------------------------
@@ -226,7 +225,10 @@ class Trainer:
     def _revise_length(self) -> None:
         minutes, state = self.config.training.minutes, self.state
         first = state.step == FIRST_REVISION_STEPS
-        if minutes is None or not (first or state.seconds - self._revised_at > REVISION_SECONDS):
+        due = first or (
+            self._pace.steps >= FIRST_REVISION_STEPS and state.seconds - self._revised_at > REVISION_SECONDS
+        )
+        if minutes is None or not due:
             return
         self._revised_at = state.seconds
         left = minutes * 60 - state.seconds
@@ -387,36 +389,3 @@ def list_evenly(batches: Iterator[Batch], available: int, wanted: int | None) ->
     for number, batch in enumerate(batches):
         if number % every == 0:
             yield batch
-
-
-class _Pace:
-    """Sums since the last line of metrics, and how long a step takes."""
-
-    def __init__(self) -> None:
-        self.targets, self.norm = 0, 0.0
-        self.stepping = 0.0  # seconds in steps since the last line of metrics
-        self.durations: deque[float] = deque(maxlen=21)
-        self.steps = 0
-        self.aside = 0.0  # seconds in this process beside steps: evaluations, samples, saves, metrics
-        self.mark = 0.0
-
-    def stepped(self, now: float) -> None:
-        """A step has just ended: it took the time since `looked`."""
-        self.stepping += now - self.mark
-        self.durations.append(now - self.mark)
-        self.steps += 1
-        self.mark = now
-
-    def looked(self, now: float) -> None:
-        """What comes after a step has just ended."""
-        if self.steps:
-            self.aside += now - self.mark
-        self.mark = now
-
-    def restart(self) -> None:
-        """A line of metrics was written."""
-        self.targets, self.stepping = 0, 0.0
-
-    def seconds_per_step(self) -> float:
-        """The median of the last steps, so that the compiling first one does not count, and a share of what is aside."""
-        return statistics.median(self.durations) + self.aside / self.steps
