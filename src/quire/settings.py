@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from quire.errors import UsageError
 
@@ -46,6 +46,15 @@ def build(settings: type[S], values: Mapping[str, Any], *, where: str = "setting
         return settings.model_validate(dict(values))
     except ValidationError as error:
         raise UsageError("; ".join(_sentences(settings, error)), where=where) from None
+
+
+def check_value(settings: type[Settings], field: str, value: Any, *, where: str) -> None:
+    """Check one value by itself, as far as that can be done without the others. Raises `UsageError`."""
+    try:
+        TypeAdapter(settings.model_fields[field].rebuild_annotation()).validate_python(value)
+    except ValidationError as error:
+        reasons = "; ".join(f"{issue['msg'][0].lower()}{issue['msg'][1:]}" for issue in error.errors())
+        raise UsageError(f"{where} = {value!r}: {reasons}", where="settings") from None
 
 
 def _sentences(settings: type[Settings], error: ValidationError) -> list[str]:

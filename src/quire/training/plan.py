@@ -15,7 +15,7 @@ from typing import Any
 from quire.errors import UsageError
 from quire.model.config import ModelConfig
 from quire.model.size import count_flops, count_parameters
-from quire.settings import build
+from quire.settings import build, check_value
 from quire.tokens.settings import TokenSettings
 from quire.training.config import RunConfig
 from quire.training.machine import Machine
@@ -36,11 +36,14 @@ SHAPES = (
     (768, 12),
     (1024, 16),
 )
-# Share of the machine's matrix-product rate that training reaches before anything is measured: 0.4 of 230 GFLOP/s was
-# seen at 0.8M and 0.55 at 3M parameters on two cores (docs/benchmarks.md); only used where measuring is switched off.
+# Share of the machine's matrix-product rate that training is first assumed to reach (36 to 55 % of float32 were seen,
+# see docs/benchmarks.md); a measurement then takes its place.
 ASSUMED_SHARE = 0.4
-# Seconds that torch.compile takes on two cores for such models (17 to 26 seen), and by what it speeds up a step.
-COMPILE_SECONDS = 25.0
+# At most so many shapes are timed, each on steps of so many tokens.
+MEASUREMENTS = 3
+MEASURED_TOKENS = 4096
+# Seconds that torch.compile takes on two cores for such models (17 to 28 seen), and by what it speeds up a step.
+COMPILE_SECONDS = 28.0
 COMPILE_GAIN = 1.3
 # A model may have so many parameters for each byte of distinct text: nanoGPT's published tinyshakespeare run has 10
 # with dropout 0.2 and no more to win; above it, a small corpus is learned by heart within the time.
@@ -89,12 +92,22 @@ class Draft:
 
 
 def check_groups(given: Mapping[str, Any]) -> None:
-    """Raise `UsageError` for a group of settings that does not exist, or a value where a group must stand."""
+    """Check what the user set before any work is done on it, value by value.
+
+    Raises:
+        UsageError: a group or key that does not exist, a value where a group must stand, a value out of its bounds.
+    """
     for name, group in given.items():
         if name not in RunConfig.model_fields:
             raise UsageError(f"unknown key {name!r}, known there: {', '.join(sorted(RunConfig.model_fields))}")
         if not isinstance(group, Mapping):
             raise UsageError(f"{name!r} is a group of settings, for instance {name}.{_first_key(name)}=…")
+        settings: Any = RunConfig.model_fields[name].annotation
+        for key, value in group.items():
+            if key not in settings.model_fields:
+                known = ", ".join(sorted(settings.model_fields))
+                raise UsageError(f"unknown key {f'{name}.{key}'!r}, known there: {known}")
+            check_value(settings, key, value, where=f"{name}.{key}")
 
 
 def _first_key(group: str) -> str:
@@ -163,18 +176,22 @@ def plan_run(
     precision_reason = f"the fastest matrix products here: {_rates(machine)}"
     pace: float | None = None
     if measure is not None and _measurable(draft):
-        config = _model_config(draft, shape, sizes, why, commit=False)
-        rows = max(1, min(16, 4096 // config.context_length))
         candidates = [precision] if "precision" in given.get("training", {}) else _candidates(rates)
-        timed = {name: measure(config, rows, name) for name in candidates}
-        precision = min(timed, key=timed.__getitem__)
+        # The share of the rate that training reaches depends on the shape, and the shape on it: until they agree.
+        for _ in range(MEASUREMENTS):
+            config = _model_config(draft, shape, sizes, why, commit=False)
+            rows = max(1, MEASURED_TOKENS // config.context_length)
+            timed = {name: measure(config, rows, name) for name in candidates}
+            precision = min(timed, key=timed.__getitem__)
+            speeds = {name: rows * config.context_length / time for name, time in timed.items()}
+            pace = config_flops(config) * speeds[precision]
+            flops = pace * budget
+            before, (shape, why) = shape, _shape(sizes, flops, draft)
+            if shape == before:
+                break
         precision_reason = "the fastest in a short measurement of training steps: " + ", ".join(
-            f"{name} {rows * config.context_length / time:,.0f} tokens/s" for name, time in timed.items()
+            f"{name} {speed:,.0f} tokens/s" for name, speed in speeds.items()
         )
-        done = config_flops(config) * rows * config.context_length
-        flops = done / timed[precision] * budget
-        shape, why = _shape(sizes, flops, draft)
-        pace = flops / budget
     draft.choose("training.precision", precision, precision_reason)
     model = _model_config(draft, shape, sizes, why, commit=True)
     compiled = _plan_compile(draft, machine, device, seconds)
@@ -242,8 +259,8 @@ def _shape(sizes: Sizes, flops: float, draft: Draft) -> tuple[tuple[int, int], s
 def tokens_per_parameter(flops: float) -> float:
     """Return how many tokens a parameter should see with so much computation: 2 for a minute, 20 on large machines.
 
-    Chinchilla's 20 (Hoffmann et al. 2022) holds at 1e18 FLOPs and more; in the first minutes larger models win, since
-    each step of Muon on them gains more: the sweep in docs/decisions.md.
+    Chinchilla's 20 (Hoffmann et al. 2022) holds at 1e18 FLOPs and more. In minutes, larger models win: on
+    tinyshakespeare 0.87M parameters with 2 to 2.6 tokens each are what docs/benchmarks.md reports. Between the two: interpolated.
     """
     return float(min(20.0, max(2.0, 2.0 * (flops / 1e13) ** 0.2)))
 
@@ -325,12 +342,12 @@ def _plan_length(
     )
     steps = draft.values["training"]["steps"]
     draft.choose("schedule.warmup_steps", min(100, max(5, steps // 50)), "2 % of the steps, at most 100")
-    draft.choose("schedule.shape", "linear", "a straight line to 0 did best (docs/decisions.md)")
-    draft.choose("schedule.decay_fraction", 0.6, "the last 60 % of the run decay (docs/decisions.md)")
+    draft.choose("schedule.shape", "linear", "a straight line to the end, where the rate is 0")
+    draft.choose("schedule.decay_fraction", 0.6, "a plateau for 40 % of the run, then the decay")
 
 
 def _plan_optimizer(draft: Draft, model: ModelConfig) -> None:
-    kind = draft.choose("optimizer.kind", "muon", "1.58 against 1.78 nats per character with AdamW alone")
+    kind = draft.choose("optimizer.kind", "muon", "learns more from each step than AdamW alone (docs/benchmarks.md)")
     scale = (max(count_parameters(model), 800_000) / 800_000) ** (-1 / 3)
     if kind == "muon":
         draft.choose("optimizer.matrix_learning_rate", 0.02, "orthogonalized updates keep their size at every width")
@@ -347,9 +364,9 @@ def _plan_regularization(draft: Draft, model: ModelConfig, sizes: Sizes) -> None
     t = draft.values["training"]
     seen = t["steps"] * t["batch_size"] * model.context_length
     epochs = seen / max(1, sizes.train_tokens)
-    dropout = 0.0 if epochs < 4 else 0.1 if epochs < 12 else 0.2
+    dropout = 0.0 if epochs < 8 else 0.1
     draft.choose("model.dropout", dropout, f"the corpus is seen about {epochs:.1f} times")
-    decay = 0.1 if epochs < 4 else 0.3
+    decay = 0.1 if epochs < 8 else 0.3
     draft.choose("optimizer.weight_decay", decay, f"more where a corpus is seen often ({epochs:.1f} times here)")
 
 

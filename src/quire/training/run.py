@@ -155,6 +155,9 @@ def _corpus(
     folders = [Path(sources)] if isinstance(sources, (str, Path)) else [Path(source) for source in sources]
     if len(folders) == 1 and (folders[0] / MANIFEST).is_file():
         return Corpus.open(folders[0])
+    for folder in folders:
+        if not folder.exists():
+            raise UsageError("no such file or folder", where=folder)
     corpus = Path(place) if place is not None else Path("corpora") / run.resolve().name
     tell({"kind": "stage", "text": f"Reading {', '.join(map(str, folders))} into {corpus}"})
     account = ingest(folders, corpus, settings, progress=progress)

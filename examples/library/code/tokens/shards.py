@@ -33,6 +33,7 @@ def prepare(
     out: Path,
     settings: TokenSettings | None = None,
     tokenizer: Tokenizer | None = None,
+    *,
     progress: Progress | None = None,
     split: SplitPlan | None = None,
 ) -> TokenDataset:

@@ -119,11 +119,11 @@ def plan_split(corpus: Documents, settings: TokenSettings, progress: Progress | 
     share = min(max(wanted, SMALLEST_VALIDATION) / total, 0.5)
     small = [group for group in groups.values() if _size(group) <= share * total / 2]
     large = [group for group in groups.values() if _size(group) > share * total / 2]
-    drawn = _draw(small, share, settings.seed)
-    cuts = {document.id: 0 for group in drawn for document in group}
+    cuts = {document.id: 0 for group in _draw(small, share, settings.seed) for document in group}
     for group in large:
         cuts |= _cut_group(corpus, group, share, bits)
-    return SplitPlan(cuts, _describe(len(measured), groups.values(), drawn, large, share))
+    copies = sum(len(group) for group in groups.values() if len(group) > 1)
+    return SplitPlan(cuts, _describe(cuts, len(measured), copies, share))
 
 
 def _size(group: list[_Measured]) -> int:
@@ -152,7 +152,9 @@ def _cut_group(corpus: Documents, group: list[_Measured], share: float, bits: in
         for document in others:
             text = corpus.document(document.id).text
             hashes, places = shingles(text, bits)
-            cuts[document.id] = cut = _same_place(text, hashes, places, training, validating)
+            cut = _same_place(text, hashes, places, training, validating)
+            if cut < len(text):
+                cuts[document.id] = cut
             training = np.union1d(training, hashes[places < cut])
             validating = np.union1d(validating, hashes[places >= cut])
     return cuts
@@ -194,14 +196,17 @@ def cut_near(text: str, target: int, slack: int, *, words: bool = True) -> int:
     return min(max(target, 1), max(len(text) - 1, 1))
 
 
-def _describe(count: int, groups: Iterable[list[_Measured]], drawn: Any, large: Any, share: float) -> str:
+def _describe(cuts: dict[int, int], count: int, copies: int, share: float) -> str:
     parts = []
-    if drawn:
-        parts.append(f"{sum(map(len, drawn))} of {count} documents")
-    if large:
-        number = sum(map(len, large))
-        ends = "it" if number == 1 else f"each of {number} long ones" if drawn else f"each of {number} documents"
-        parts.append(f"the last {share:.1%} of {ends if count > 1 else 'the document'}")
-    copies = sum(len(group) for group in groups if len(group) > 1)
+    if whole := sum(cut == 0 for cut in cuts.values()):
+        parts.append(f"{whole} of {count} documents")
+    if cut := len(cuts) - whole:
+        if count == 1:
+            of = "the document"
+        elif whole or cut < count:
+            of = f"{cut} long {'one' if cut == 1 else 'ones'}"
+        else:
+            of = f"each of {count} documents"
+        parts.append(f"the last {share:.1%} of {of}")
     together = f"; {copies} near copies are kept on one side together" if copies else ""
     return f"validation: {' and '.join(parts)}{together}"

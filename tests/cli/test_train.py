@@ -1,0 +1,202 @@
+"""`quire train` as a person calls it: a real process, a real folder, the whole way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import safetensors.torch
+import torch
+
+TINY = [
+    "--set=model.hidden_size=32",
+    "--set=model.num_layers=2",
+    "--set=model.context_length=32",
+    "--set=training.batch_size=4",
+    "--set=training.precision=float32",
+    "--set=training.evaluation_interval=4",
+    "--set=training.log_interval=2",
+    "--set=training.checkpoint_interval=4",
+    "--set=training.sample_tokens=8",
+    "--set=tokens.vocab_size=300",
+]
+
+
+def quire(*words, cwd, check=None):
+    command = [sys.executable, "-m", "quire", *map(str, words)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if check is not None:
+        assert done.returncode == check, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("work")
+    notes = place / "notes"
+    notes.mkdir()
+    for number in range(8):
+        lines = [
+            f"Note {number}, line {line}: the binder folds sheet {line * number} and counts it." for line in range(40)
+        ]
+        (notes / f"{number}.md").write_text("\n".join(lines))
+    (notes / "tool.py").write_text("def fold(sheet):\n    return sheet // 2\n" * 20)
+    (notes / "blob.bin").write_bytes(bytes(range(256)))
+    return place
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    done = quire("train", "notes", "--steps", 8, *TINY, "--json", cwd=folder, check=0)
+    return json.loads(done.stdout), done.stderr
+
+
+def test_the_whole_way(folder, trained):
+    result, told = trained
+    assert result["run"] == "runs/notes"
+    assert result["steps"] == 8
+    assert 0 < result["bits_per_byte"] < 8
+    assert "1 dropped" in told or "dropped" in told
+    assert "set by you" in told
+    run = folder / "runs/notes"
+    for name in (
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "generation_config.json",
+        "quire/run.toml",
+        "quire/metrics.jsonl",
+        "quire/samples.md",
+        "quire/report.html",
+        "quire/plots/loss.png",
+    ):
+        assert (run / name).stat().st_size > 0, name
+    page = (run / "quire/report.html").read_text("utf-8")
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+    assert (folder / "corpora/notes/report.html").exists()
+
+
+def test_it_writes(folder, trained):
+    done = quire("generate", "runs/notes", "The binder", "--max-tokens", 5, "--seed", 1, cwd=folder, check=0)
+    assert done.stdout.startswith("The binder") or done.stdout.strip()
+    assert "tokens/s" in done.stderr
+
+
+def test_transformers_opens_the_run_unchanged(folder, trained):
+    import transformers
+
+    from quire.inference.engine import load
+
+    ours = load(folder / "runs/notes", "cpu").model
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder / "runs/notes", dtype=torch.float32)
+    tokens = torch.randint(ours.config.vocab_size, (2, ours.config.context_length))
+    with torch.no_grad():
+        assert (ours(tokens) - theirs(tokens).logits).abs().max() < 1e-4
+
+
+def test_its_own_run_toml_repeats_the_run(folder, trained):
+    run = folder / "runs/notes"
+    quire("train", "corpora/notes", "--out", "again", "--config", run / "quire/run.toml", cwd=folder, check=0)
+    first, second = (safetensors.torch.load_file(place / "model.safetensors") for place in (run, folder / "again"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_that_is_there_is_not_overwritten(folder, trained):
+    done = quire("train", "notes", "--steps", 2, *TINY, cwd=folder, check=2)
+    assert "a run is there already" in done.stderr
+    assert "--resume" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_killed_and_resumed_is_uninterrupted(folder, trained):
+    command = [sys.executable, "-u", "-m", "quire", "train", "corpora/notes", "--out", "killed", "--steps", "8", *TINY]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "step      4" in line:  # the first evaluation; the checkpoint of that step is being written now, or soon
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    quire("train", "--resume", "--out", "killed", cwd=folder, check=0)
+    first, second = (
+        safetensors.torch.load_file(folder / place / "model.safetensors") for place in ("runs/notes", "killed")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_ctrl_c_exits_with_130_and_can_be_resumed(folder, trained):
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "quire",
+        "train",
+        "corpora/notes",
+        "--out",
+        "stopped",
+        "--steps",
+        "100000",
+        *TINY,
+    ]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    told = ""
+    for line in process.stderr:
+        told += line
+        if "step      4" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    told += process.communicate()[1]
+    assert process.returncode == 130, told
+    assert "quire train --resume --out stopped" in told
+    assert "Traceback" not in told
+    assert any((folder / "stopped/quire/checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train"], "nothing to train on"),
+        (["train", "nowhere"], "no such file or folder"),
+        (["train", "notes", "--out", "x", "--set", "model.width=3"], "unknown key 'model.width', known there: "),
+        (["train", "notes", "--out", "x", "--set", "optimizer.kind=sgd"], "optimizer.kind = 'sgd'"),
+        (["train", "notes", "--out", "x", "--set", "nonsense"], "key.subkey=value"),
+        (["train", "notes", "--out", "x", "--config", "missing.toml"], "missing.toml: no such file"),
+        (["train", "notes", "--out", "notes"], "the folder holds other things"),
+        (["train", "--resume"], "--resume needs the run"),
+        (["train", "--resume", "--out", "x", "--minutes", "5"], "--minutes cannot be given with --resume"),
+        (["train", "notes", "--minutes", "-3"], "--minutes"),
+    ],
+)
+def test_wrong_words_are_told_and_end_with_2(folder, words, said):
+    done = quire(*words, cwd=folder, check=2)
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert "Reading" not in done.stderr  # the words are judged before any work is done
+
+
+def test_resuming_what_is_no_run(folder):
+    done = quire("train", "--resume", "--out", "notes", cwd=folder, check=1)
+    assert "Is this a run folder" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written(folder):
+    locked = folder / "locked"
+    locked.mkdir()
+    locked.chmod(0o500)
+    done = quire("train", "corpora/notes", "--out", "locked/run", "--steps", 2, *TINY, cwd=folder, check=1)
+    assert "Permission denied" in done.stderr
+    locked.chmod(0o700)
+
+
+def test_too_little_text(folder):
+    (folder / "scrap").mkdir()
+    (folder / "scrap" / "one.txt").write_text("Too short.")
+    done = quire("train", "scrap", "--steps", 2, cwd=folder, check=1)
+    assert "Traceback" not in done.stderr
+    assert "text" in done.stderr

@@ -1,0 +1,138 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quire.errors import UsageError
+from quire.model.size import count_parameters
+from quire.training.config import RunConfig, load_config, save_config
+from quire.training.machine import Machine
+from quire.training.plan import PARAMETERS_PER_BYTE, Sizes, describe, plan_run, plan_tokens
+
+machines = st.builds(
+    Machine,
+    device=st.sampled_from(["cpu", "cuda"]),
+    processor=st.just("a processor"),
+    cores=st.integers(1, 64),
+    memory_bytes=st.integers(2**30, 2**37),
+    gflops=st.fixed_dictionaries(
+        {"float32": st.floats(5, 50_000)},
+        optional={"bfloat16": st.floats(5, 1_000_000), "float16": st.floats(5, 1_000_000)},
+    ),
+    compiler=st.sampled_from([None, "/usr/bin/g++"]),
+)
+LAPTOP = Machine("cpu", "a laptop", 4, 8 * 2**30, {"float32": 200.0, "bfloat16": 100.0}, None)
+
+
+def sizes_of(corpus_bytes, vocab_size):
+    tokens = max(1, corpus_bytes // 3)
+    return Sizes(tokens * 9 // 10, corpus_bytes * 9 // 10, max(1, tokens // 10), vocab_size)
+
+
+def plan(corpus_bytes, machine, given=None, measure=None):
+    given = given or {}
+    tokens = plan_tokens(corpus_bytes, given)
+    return plan_run(sizes_of(corpus_bytes, tokens[0].vocab_size), machine, given, tokens, measure)
+
+
+@given(st.integers(3_000, 10**10), machines, st.floats(0.1, 10_000))
+@settings(max_examples=150, deadline=None)
+def test_every_plan_is_a_valid_configuration_with_reasons(corpus_bytes, machine, minutes):
+    config, reasons = plan(corpus_bytes, machine, {"training": {"minutes": minutes}})
+    assert isinstance(config, RunConfig)
+    t, m = config.training, config.model
+    assert 1 <= t.micro_batch_size <= t.batch_size
+    assert t.device == machine.device
+    assert t.precision in machine.gflops
+    assert m.vocab_size == config.tokens.vocab_size
+    smallest = (m.hidden_size, m.num_layers) == (64, 3)
+    assert smallest or count_parameters(m) <= PARAMETERS_PER_BYTE * corpus_bytes
+    for key in ("model.hidden_size", "training.batch_size", "training.steps", "optimizer.learning_rate"):
+        assert reasons[key]
+    assert {row[0] for row in describe(config, reasons)} <= {
+        f"{group}.{name}" for group, values in config.model_dump().items() for name in values
+    }
+
+
+@given(st.floats(0.5, 500), st.integers(100_000, 10**9))
+@settings(max_examples=50, deadline=None)
+def test_more_time_never_makes_a_smaller_model(minutes, corpus_bytes):
+    short = plan(corpus_bytes, LAPTOP, {"training": {"minutes": minutes}})[0]
+    long = plan(corpus_bytes, LAPTOP, {"training": {"minutes": 4 * minutes}})[0]
+    assert count_parameters(long.model) >= count_parameters(short.model)
+
+
+def test_what_is_set_stands_and_the_rest_follows():
+    given_ = {
+        "model": {"hidden_size": 96, "context_length": 64},
+        "training": {"batch_size": 7, "precision": "float16"},
+        "optimizer": {"kind": "adamw"},
+    }
+    config, reasons = plan(1_000_000, LAPTOP, given_)
+    assert (config.model.hidden_size, config.model.context_length, config.training.batch_size) == (96, 64, 7)
+    assert config.model.num_heads == 3
+    assert config.training.precision == "float16"
+    assert config.optimizer.kind == "adamw"
+    assert reasons["model.hidden_size"] == "set by you"
+    assert reasons["model.num_heads"] != "set by you"
+
+
+def test_steps_switch_the_clock_off():
+    config, _ = plan(1_000_000, LAPTOP, {"training": {"steps": 123}})
+    assert config.training.minutes is None
+    assert config.training.steps == 123
+
+
+def test_a_measurement_decides_precision_and_length():
+    machine = Machine("cpu", "with matrix units", 2, 2**34, {"float32": 200.0, "bfloat16": 1000.0}, None)
+
+    def slow_bfloat16(model, rows, precision):
+        return 1.0 if precision == "bfloat16" else 0.25
+
+    def fast_bfloat16(model, rows, precision):
+        return 0.05 if precision == "bfloat16" else 0.25
+
+    slow = plan(1_000_000, machine, measure=slow_bfloat16)[0]
+    fast = plan(1_000_000, machine, measure=fast_bfloat16)[0]
+    assert slow.training.precision == "float32"
+    assert fast.training.precision == "bfloat16"
+    work = [
+        count_parameters(c.model) * c.training.steps * c.training.batch_size * c.model.context_length
+        for c in (slow, fast)
+    ]
+    assert work[1] > 3 * work[0]
+
+
+def test_a_small_corpus_seen_often_gets_dropout_and_early_stop():
+    small = plan(50_000, LAPTOP, {"training": {"minutes": 10.0}})[0]
+    large = plan(500_000_000, LAPTOP, {"training": {"minutes": 10.0}})[0]
+    assert small.model.dropout > large.model.dropout == 0
+    assert small.training.patience > 0
+
+
+@pytest.mark.parametrize(
+    ("given_", "said"),
+    [
+        ({"modle": {"hidden_size": 96}}, "unknown key 'modle', known there: model, optimizer, schedule, tokens"),
+        ({"model": {"hiden_size": 96}}, "unknown key 'model.hiden_size', known there: context_length, dropout"),
+        ({"model": 5}, r"'model' is a group of settings"),
+        ({"optimizer": {"learning_rate": -1}}, "greater than 0"),
+        ({"training": {"precision": "int8"}}, "'float32', 'bfloat16' or 'float16'"),
+        ({"model": {"hidden_size": 96, "num_heads": 5, "head_dim": 7}}, "multiple of 2"),
+    ],
+)
+def test_wrong_settings_are_told_exactly(given_, said):
+    with pytest.raises(UsageError, match=said):
+        plan(1_000_000, LAPTOP, given_)
+
+
+@given(st.integers(3_000, 10**9), machines)
+@settings(max_examples=30, deadline=None)
+def test_a_saved_configuration_reads_back_the_same(tmp_path_factory, corpus_bytes, machine):
+    run = tmp_path_factory.mktemp("run")
+    config, reasons = plan(corpus_bytes, machine)
+    save_config(run, config, reasons, {"corpus": "somewhere"})
+    again, why, source = load_config(run)
+    assert (again, why, source) == (config, reasons, {"corpus": "somewhere"})
+    stepped = plan(corpus_bytes, machine, {"training": {"steps": 5}})[0]
+    save_config(run, stepped, {}, {})
+    assert load_config(run)[0] == stepped
