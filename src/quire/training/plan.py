@@ -259,8 +259,8 @@ def _shape(sizes: Sizes, flops: float, draft: Draft) -> tuple[tuple[int, int], s
 def tokens_per_parameter(flops: float) -> float:
     """Return how many tokens a parameter should see with so much computation: 2 for a minute, 20 on large machines.
 
-    Chinchilla's 20 (Hoffmann et al. 2022) holds at 1e18 FLOPs and more. In minutes, larger models win: on
-    tinyshakespeare 0.87M parameters with 2 to 2.6 tokens each are what docs/benchmarks.md reports. Between the two: interpolated.
+    Chinchilla's 20 (Hoffmann et al. 2022) holds at 1e18 FLOPs and more. In minutes, larger models win: 2 tokens for
+    each of 0.87M parameters are what docs/benchmarks.md reports for tinyshakespeare. Between the two: interpolated.
     """
     return float(min(20.0, max(2.0, 2.0 * (flops / 1e13) ** 0.2)))
 
