@@ -181,7 +181,7 @@ def _single(run: Path, history: History, measure: _Measure, along: str) -> Figur
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.0, 4.5))
-    _draw_curves(figure.add_axes((0.075, 0.13, 0.735, 0.67)), history, measure, along, labelled=True)
+    _draw_curves(figure.add_axes((0.088, 0.13, 0.722, 0.67)), history, measure, along, labelled=True)
     figure.text(0.03, 0.925, _shortened(run.resolve().name, 28), fontsize=15, fontweight="bold", va="center")
     about = "  ·  ".join([measure.title, *_summary(history)])
     figure.text(0.03, 0.862, about, fontsize=10, color=FAINT_INK, va="center")
