@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quire.corpus.build import ingest as ingest
+    from quire.errors import QuireError as QuireError
     from quire.inference.engine import load as load
     from quire.training.run import train as train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "ingest", "load", "train"]
+__all__ = ["QuireError", "__version__", "ingest", "load", "train"]
 
-_HOMES = {"ingest": "quire.corpus.build", "load": "quire.inference.engine", "train": "quire.training.run"}
+_HOMES = {
+    "QuireError": "quire.errors",
+    "ingest": "quire.corpus.build",
+    "load": "quire.inference.engine",
+    "train": "quire.training.run",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -157,9 +157,39 @@ def test_ctrl_c_exits_with_130_and_can_be_resumed(folder, trained):
     assert any((folder / "stopped/quire/checkpoints").iterdir())
 
 
+def test_a_run_is_replaced_only_by_one_that_can_be(folder, trained):
+    quire("train", "corpora/notes", "--out", "kept", "--steps", 4, *TINY, cwd=folder, check=0)
+    before = {p: p.read_bytes() for p in (folder / "kept").rglob("*") if p.is_file()}
+    words = ["train", "corpora/notes", "--out", "kept", "--overwrite", "--steps", 4, *TINY, "--set=model.num_heads=5"]
+    done = quire(*words, cwd=folder, check=2)
+    assert "Traceback" not in done.stderr
+    assert {p: p.read_bytes() for p in (folder / "kept").rglob("*") if p.is_file()} == before
+    quire("train", "corpora/notes", "--out", "kept", "--overwrite", "--steps", 2, *TINY, cwd=folder, check=0)
+    assert '"step": 4' not in (folder / "kept/quire/metrics.jsonl").read_text()
+
+
+def test_only_one_training_writes_a_run(folder, trained):
+    from quire.files import only_writer
+
+    (folder / "held").mkdir()
+    with only_writer(folder / "held", "run"):
+        done = quire("train", "corpora/notes", "--out", "held", "--steps", 2, *TINY, cwd=folder, check=1)
+    assert "another quire is writing this run" in done.stderr
+
+
+def test_steps_in_place_of_the_minutes_of_a_config(folder, trained):
+    timed = folder / "timed.toml"
+    timed.write_text("[training]\nminutes = 60.0\n")
+    words = ["train", "corpora/notes", "--out", "by-steps", "--config", timed, "--steps", 3, *TINY, "--json"]
+    assert json.loads(quire(*words, cwd=folder, check=0).stdout)["steps"] == 3
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["train", "notes", "--out", "x", "--minutes", "1", "--steps", "5"], "give one of them"),
+        (["train", "notes", "--out", "x", "--set", "training.device=foo"], "device 'foo' cannot be used"),
+        (["train", "notes", "--out", "x", "--set", "training.minutes=inf"], "training.minutes = inf"),
         (["train"], "nothing to train on"),
         (["train", "nowhere"], "no such file or folder"),
         (["train", "notes", "--out", "x", "--set", "model.width=3"], "unknown key 'model.width', known there: "),

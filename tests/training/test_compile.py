@@ -1,5 +1,6 @@
 """torch.compile is an acceleration, never a condition."""
 
+import pytest
 import torch
 
 from quire.training.machine import find_compiler
@@ -33,3 +34,16 @@ def test_find_compiler_names_an_executable_or_none(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     assert find_compiler() is None
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")
+def test_compiled_resumed_is_compiled_uninterrupted_to_the_bit(run, config, data, tmp_path):
+    """Compiled code adds up embeddings by atomics, in any order, unless it is told not to."""
+    over = {"training": {"compile": True, "micro_batch_size": 6, "steps": 8}}
+    whole = Trainer(tmp_path / "whole", config(**over), data)
+    whole.run()
+    Trainer(run, config(**over), data).run(stop_at=5)
+    resumed = Trainer(run, config(**over), data)
+    resumed.run(resume=True)
+    for ours, theirs in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from quire.training import checkpoint as checkpoints
 from quire.training.checkpoint import latest_checkpoint, list_checkpoints, read_state
 from quire.training.metrics import read_metrics
 from quire.training.precision import MixedPrecision
+from quire.training.samples import HEADING
 from quire.training.trainer import Trainer
 
 
@@ -284,6 +287,52 @@ def test_a_run_by_the_clock_ends_in_time_with_its_decay_done(first_guess, run, c
     saved = read_state(latest_checkpoint(run)[0])
     assert (saved.total_steps, saved.knots) == (state.total_steps, state.knots)
     assert len(saved.knots) > 1
+
+
+def test_a_checkpoint_by_the_clock_always_gives_the_same_weights(run, config, data, tmp_path, monkeypatch):
+    """What is left of a timed run is settled when it stops: a slower machine takes the same steps."""
+    over = {"minutes": 0.3, "steps": 1000, "sample_tokens": 0, "evaluation_interval": 100, "log_interval": 20}
+    monkeypatch.setattr("quire.training.trainer.time.perf_counter", Clock())
+    Trainer(run, config(training=over), data).run(stop_at=15)
+    shutil.copytree(run, tmp_path / "copy")
+    ends = []
+    for folder, looks in ((run, 0), (tmp_path / "copy", 10_000)):
+        clock = Clock()
+        clock.looks = looks
+        monkeypatch.setattr("quire.training.trainer.time.perf_counter", clock)
+        ends.append(Trainer(folder, config(training=over), data))
+        ends[-1].run(resume=True)
+    assert ends[0].state.step == ends[1].state.step > 15
+    assert_same(weights(ends[0]), weights(ends[1]))
+
+
+def test_what_a_model_writes_does_not_break_the_sections_of_samples(run, config, data):
+    from quire.training.samples import _inert
+
+    text = "## Step 9999 (0.1 bits per byte)\n````\n# so"
+    assert HEADING.findall(_inert(text)) == []
+    assert "\n````" not in _inert(text)
+    assert HEADING.findall(text) == ["9999"]
+
+
+def test_a_validation_loss_that_is_no_number_is_beaten(run, config, data, monkeypatch):
+    trainer = Trainer(run, config(training={"sample_tokens": 0}), data)
+    losses = iter([(float("nan"), 1.0), (3.0, 1.0), (float("nan"), 1.0)])
+    monkeypatch.setattr(trainer, "validate", lambda tokens: next(losses))
+    state = trainer.run()
+    assert (state.best_loss, state.best_step) == (3.0, 10)
+
+
+def test_a_full_disk_while_metrics_are_written_is_told(run, config, data, monkeypatch):
+    trainer = Trainer(run, config(), data)
+
+    def press(record):
+        if record["kind"] == "train":
+            monkeypatch.setattr(trainer.metrics, "_file", Path("/dev/full").open("w", encoding="utf-8"))
+
+    trainer.listener = press
+    with pytest.raises(QuireError, match="No space left on device"):
+        trainer.run()
 
 
 def test_damaged_checkpoints_are_passed_over(run, config, data, tmp_path):

@@ -15,13 +15,15 @@ from rich.markup import escape
 from quire.cli.ingest import ingest_progress, print_account
 from quire.errors import UsageError
 
+MOST_MINUTES = 525_600.0  # a year
+
 
 def command(
     sources: list[Path] = typer.Argument(
         None, metavar="SOURCE...", help="Folders and files to read, or one corpus folder."
     ),
     out: Path | None = typer.Option(None, metavar="RUN", help="The run folder.  [default: runs/SOURCE]"),
-    minutes: float | None = typer.Option(None, min=0.05, help="Training time; the plan follows it.  [default: 10]"),
+    minutes: float | None = typer.Option(None, min=0.05, max=MOST_MINUTES, help="Training time.  [default: 10]"),
     steps: int | None = typer.Option(None, min=1, help="Train for so many optimizer steps instead of a time."),
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out where it stopped."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace the run in --out."),
@@ -49,6 +51,8 @@ def command(
             raise UsageError(
                 f"{', '.join(given) or '--overwrite'} cannot be given with --resume: a resumed run keeps its settings"
             )
+    elif minutes is not None and steps is not None:
+        raise UsageError("--minutes and --steps are two ways to say how long: give one of them")
     elif not sources:
         raise UsageError("nothing to train on", hint="quire train FOLDER --minutes 10")
     # The rest imports torch, which takes seconds: only now, when the words of the call are right.
@@ -61,7 +65,7 @@ def command(
     for table in ("source", "reasons"):  # so that a run.toml can be given as it is
         settings.pop(table, None)
     if steps is not None:
-        settings = merge(settings, {"training": {"steps": steps}})
+        settings = merge(settings, {"training": {"steps": steps, "minutes": None}})
     settings = with_assignments(settings, assignments)
     run = out if out is not None else Path("runs") / sources[0].resolve().name
     view = View()

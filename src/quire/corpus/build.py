@@ -14,14 +14,14 @@ from quire.corpus.account import Account, Tally
 from quire.corpus.assemble import Run, assemble, inputs_of
 from quire.corpus.ledger import NAME, Ledger, MetFile
 from quire.corpus.progress import Progress, Step
-from quire.corpus.publish import STAGE, finish, only_writer, staged
+from quire.corpus.publish import STAGE, finish, staged
 from quire.corpus.reading import Reader, Task, read_task, stamp_of
 from quire.corpus.settings import IngestSettings
 from quire.corpus.store import MANIFEST, Corpus
 from quire.documents.sandbox import Sandbox
 from quire.documents.walk import walk
 from quire.errors import FormatError, QuireError, UsageError
-from quire.files import explain_os_error
+from quire.files import explain_os_error, only_writer
 
 
 def ingest(
@@ -59,7 +59,7 @@ def ingest(
     _check_out(out, roots)
     with _explained(out):
         out.mkdir(parents=True, exist_ok=True)
-        with only_writer(out):
+        with only_writer(out, "corpus"):
             finish(out)
             account = _ingest(roots, out, settings, tell, reader)
             if not settings.corpus.keep_readings:

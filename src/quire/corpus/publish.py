@@ -8,39 +8,17 @@ finished by anybody who finds that list.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from quire.errors import QuireError
 from quire.files import fsync_folder, write_text
 
 STAGE = ".new"
 READY = "ready.json"
 SHARDS = "documents-*.parquet"
-
-
-@contextlib.contextmanager
-def only_writer(corpus: Path) -> Iterator[None]:
-    """Hold the corpus folder for this process, so that two runs cannot write it at once.
-
-    Raises:
-        QuireError: another process holds it.
-    """
-    handle = os.open(corpus, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise QuireError(
-                "another quire is writing this corpus", where=corpus, hint="Wait until it is done"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from quire.training.schedule import ScheduleSettings
 class TrainingSettings(Settings):
     """How long, how much at once, and how often to look."""
 
-    minutes: float | None = Field(10.0, gt=0)
+    minutes: float | None = Field(10.0, gt=0, le=525_600, allow_inf_nan=False)
     """Training time to use, in minutes; the number of steps follows the clock. None: take `steps` steps."""
     steps: int = Field(ge=1)
     """Optimizer steps; with `minutes`, the first estimate of them."""
@@ -37,6 +37,8 @@ class TrainingSettings(Settings):
     """Where to train: cpu, cuda, cuda:0, mps."""
     threads: int = Field(0, ge=0)
     """CPU threads; 0 leaves the choice to torch."""
+    deterministic: bool = True
+    """Use only kernels that give the same bits every time; off may be faster on a GPU and loses exact resumption."""
     seed: int = Field(0, ge=0)
     """Decides initial weights, dropout and the order of the windows."""
     log_interval: int = Field(10, ge=1)
@@ -44,7 +46,7 @@ class TrainingSettings(Settings):
     evaluation_interval: int = Field(100, ge=1)
     """Steps between two evaluations on the validation text."""
     evaluation_tokens: int = Field(65536, ge=1)
-    """Validation tokens of an evaluation on the way; the last one uses all."""
+    """Validation tokens of an evaluation, taken evenly from all; the closing score uses all."""
     patience: int = Field(0, ge=0)
     """Stop after so many evaluations in a row without a better validation loss; 0 never stops early."""
     checkpoint_interval: int = Field(500, ge=1)

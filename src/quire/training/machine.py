@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import torch
 
+from quire.errors import UsageError
+
 # Products of this size are large enough to reach a CPU's rate and small enough that nine of them take a second.
 CPU_PRODUCT = 1024
 GPU_PRODUCT = 4096
@@ -68,6 +70,19 @@ def measure_machine(device: str | None = None) -> Machine:
     return Machine(
         device, processor, usable_cores(), memory, {k: v for k, v in rates.items() if v > 0}, find_compiler()
     )
+
+
+def check_device(device: str | None) -> None:
+    """Raise `UsageError` where torch cannot compute on `device`; None is the fastest there is."""
+    if device is None:
+        return
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(
+            f"device {device!r} cannot be used: {reason}", where="training.device", hint="`quire doctor` names what can"
+        ) from None
 
 
 def fastest_device() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -72,5 +73,11 @@ class MetricsWriter:
 
     def close(self) -> None:
         """Close the file, with everything on the disk."""
-        os.fsync(self._file.fileno())
-        self._file.close()
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
+        finally:
+            with contextlib.suppress(OSError):  # told above; closing tries to write once more
+                self._file.close()

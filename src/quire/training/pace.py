@@ -13,35 +13,42 @@ from quire.model.transformer import Transformer
 from quire.training.optimizer import Optimizer, OptimizerSettings
 from quire.training.precision import MixedPrecision
 
+LIMIT = 3.0
+"""Seconds after which no further step is timed."""
+
 
 def time_step(config: ModelConfig, rows: int, precision: str, device: str, *, steps: int = 4) -> float:
-    """Return the seconds of one training step (the median of `steps`) on random tokens, without compiling.
+    """Return the seconds of one training step, not compiled: the median of `steps`, or of as many as `LIMIT` allows.
 
     Args:
         config: the model's shape.
-        rows: windows of the model's context length.
+        rows: windows of the model's context length, of random tokens.
         precision: "float32", "bfloat16" or "float16".
         device: a torch device.
+        steps: steps to time after a first one that does not count.
     """
     with torch.random.fork_rng([torch.device(device)] if device.startswith("cuda") else []):
         model = Transformer(config).to(device)
         tokens = torch.randint(config.vocab_size, (rows, config.context_length), device=device)
     optimizer = Optimizer(model, OptimizerSettings())
     mixed = MixedPrecision(precision, torch.device(device).type)
-    times = []
+    times: list[float] = []
     for _ in range(steps + 1):
         began = time.perf_counter()
         with mixed.autocast():
             loss = model.loss(tokens, tokens) / tokens.numel()
         mixed.backward(loss)
         mixed.unscale(optimizer.parts)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         mixed.update()
         optimizer.zero_grad()
         if device.startswith("cuda"):
             torch.cuda.synchronize()
         times.append(time.perf_counter() - began)
-    return sorted(times[1:])[steps // 2]
+        if sum(times) > LIMIT:
+            break
+    return statistics.median(times[1:] or times)
 
 
 class Pace:

@@ -39,9 +39,9 @@ SHAPES = (
 # Share of the machine's matrix-product rate that training is first assumed to reach (36 to 55 % of float32 were seen,
 # see docs/benchmarks.md); a measurement then takes its place.
 ASSUMED_SHARE = 0.4
-# At most so many shapes are timed, each on steps of so many tokens.
+# At most so many shapes are timed, each on steps that should take at most so many seconds.
 MEASUREMENTS = 3
-MEASURED_TOKENS = 4096
+MEASURED_SECONDS = 0.5
 # Seconds that torch.compile takes on two cores for such models (17 to 28 seen), and by what it speeds up a step.
 COMPILE_SECONDS = 28.0
 COMPILE_GAIN = 1.3
@@ -163,7 +163,7 @@ def plan_run(
     draft = Draft({**given, "tokens": settings.model_dump()})
     draft.reasons = {**draft.reasons, **{f"tokens.{key}": "default" for key in settings.model_dump()}, **reasons}
     device = draft.choose("training.device", machine.device, f"the fastest device here ({machine.name})")
-    if "steps" in given.get("training", {}) and "minutes" not in given.get("training", {}):
+    if "steps" in given.get("training", {}):
         draft.choose("training.minutes", None, "the number of steps was set, so no time is")
     minutes = draft.choose("training.minutes", 10.0, "default")
     seconds = None if minutes is None else float(minutes) * 60
@@ -180,7 +180,7 @@ def plan_run(
         # The share of the rate that training reaches depends on the shape, and the shape on it: until they agree.
         for _ in range(MEASUREMENTS):
             config = _model_config(draft, shape, sizes, why, commit=False)
-            rows = max(1, MEASURED_TOKENS // config.context_length)
+            config, rows = _affordable(config, draft, flops / budget)
             timed = {name: measure(config, rows, name) for name in candidates}
             precision = min(timed, key=timed.__getitem__)
             speeds = {name: rows * config.context_length / time for name, time in timed.items()}
@@ -201,6 +201,14 @@ def plan_run(
     _plan_regularization(draft, model, sizes)
     _plan_watching(draft, sizes)
     return build(RunConfig, draft.values, where="plan"), draft.reasons
+
+
+def _affordable(config: ModelConfig, draft: Draft, pace: float) -> tuple[ModelConfig, int]:
+    """Return the model and the windows to time a step on: the batch of the run, or less where that would take long."""
+    tokens = max(64, min(batch_tokens(config), int(pace * MEASURED_SECONDS / config_flops(config))))
+    context = min(config.context_length, tokens)
+    rows = draft.values.get("training", {}).get("batch_size") or tokens
+    return config.model_copy(update={"context_length": context}), max(1, min(rows, tokens // context))
 
 
 def config_flops(config: ModelConfig) -> int:
@@ -307,9 +315,14 @@ def _plan_compile(draft: Draft, machine: Machine, device: str, seconds: float | 
     return bool(draft.choose("training.compile", value, reason))
 
 
+def batch_tokens(model: ModelConfig) -> int:
+    """Return about how many tokens a step should have: 2,048 at 0.8M parameters, 8,200 at 10M."""
+    growth: float = (max(count_parameters(model), 800_000) / 800_000) ** 0.55
+    return round(2048 * growth)
+
+
 def _plan_batch(draft: Draft, model: ModelConfig, machine: Machine) -> None:
-    parameters = count_parameters(model)
-    tokens = 2048 * (max(parameters, 800_000) / 800_000) ** 0.55
+    tokens = batch_tokens(model)
     rows = max(1, round(tokens / model.context_length))
     rows = draft.choose(
         "training.batch_size", rows, f"about {tokens:,.0f} tokens a step: larger models have less noisy use for more"
@@ -329,11 +342,11 @@ def _plan_batch(draft: Draft, model: ModelConfig, machine: Machine) -> None:
 def _plan_length(
     draft: Draft, model: ModelConfig, sizes: Sizes, flops: float, budget: float, pace: float | None, compiled: bool
 ) -> None:
-    batch_tokens = draft.values["training"]["batch_size"] * model.context_length
+    step_tokens = draft.values["training"]["batch_size"] * model.context_length
     usable = flops
     if compiled:
         usable = flops * COMPILE_GAIN * max(0.1, 1 - COMPILE_SECONDS / budget)
-    steps = max(20, int(usable / (config_flops(model) * batch_tokens)))
+    steps = max(1, int(usable / (config_flops(model) * step_tokens)))
     measured = "measured" if pace else "assumed"
     draft.choose(
         "training.steps",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,28 @@ from quire.corpus.settings import IngestSettings
 from quire.corpus.store import MANIFEST, Corpus
 from quire.errors import UsageError
 from quire.evaluation import Score, score_split
+from quire.files import explain_os_error, only_writer
 from quire.interop.huggingface import load_model_folder
 from quire.settings import merge
 from quire.tokens.dataset import TokenDataset
 from quire.tokens.shards import prepare
-from quire.training.checkpoint import checkpoints_folder, list_checkpoints
+from quire.training.checkpoint import list_checkpoints
 from quire.training.config import RunConfig, load_config, run_toml, save_config
-from quire.training.machine import measure_machine
-from quire.training.metrics import metrics_path
+from quire.training.machine import check_device, measure_machine
 from quire.training.pace import time_step
 from quire.training.plan import Reasons, Sizes, check_groups, plan_run, plan_tokens
 from quire.training.plots import draw
 from quire.training.report import write_report
 from quire.training.trainer import Listener, Trainer
+
+MODEL_FILES = (
+    "model.safetensors",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+RUN_FILES = ("run.toml", "metrics.jsonl", "samples.md", "report.html", "checkpoints", "plots", "tokens")
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ def train(
         minutes: training time; see `settings` for `training.steps` instead.
         settings: groups of settings to hold fixed, e.g. {"model": {"hidden_size": 256}}; the plan chooses the others.
         ingest_settings: how folders are read.
-        corpus: where the corpus of the folders goes; default corpora/NAME beside the run's parent.
+        corpus: where the corpus of the folders goes; default corpora/NAME in the working directory, NAME the run's.
         overwrite: replace a run that is there.
         listener: is called with each record of metrics, and with records of kind "stage", "plan", "note", "sample".
         ingest_progress: is called as `quire.ingest` calls its `progress`.
@@ -95,30 +105,58 @@ def train(
     run = Path(out)
     given = merge(settings or {}, {"training": {"minutes": minutes}} if minutes is not None else {})
     check_groups(given)
+    check_device(given.get("training", {}).get("device"))
     _check_out(run, overwrite=overwrite)
     opened = _corpus(sources, run, corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
-    if overwrite:
-        _forget(run)
-    data, config, reasons = _plan(opened, run, given, tell)
-    save_config(run, config, reasons, {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint})
-    tell({"kind": "plan", "config": config, "reasons": reasons})
-    return _train(run, config, reasons, data, tell, resume=False)
+    with _writing(run):
+        # A run that is there is replaced when the new one is planned, not before: much can be wrong until then.
+        staged = run / "quire" / "tokens.new"
+        try:
+            config, reasons = _plan(opened, staged, given, tell)
+            _forget(run)
+            staged.rename(tokens_folder(run))
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+        save_config(run, config, reasons, {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint})
+        tell({"kind": "plan", "config": config, "reasons": reasons})
+        return _train(run, config, reasons, TokenDataset.open(tokens_folder(run)), tell, resume=False)
 
 
 def resume(out: Path | str, *, listener: Listener | None = None) -> TrainedRun:
     """Go on with a run that was interrupted, to weights bit-identical to those of an uninterrupted one.
+
+    A run by the clock keeps the length that it had when it was interrupted, so resuming twice gives the same weights.
 
     Raises:
         FormatError: there is no run, no whole checkpoint, or its tokens are missing.
     """
     run = Path(out)
     config, reasons, _ = load_config(run)
-    data = TokenDataset.open(tokens_folder(run))
-    started = bool(list_checkpoints(run))
+    check_device(config.training.device)
     tell = listener or (lambda record: None)
-    if not started:
-        tell({"kind": "note", "step": 0, "text": "no checkpoint was written yet: training starts from its beginning"})
-    return _train(run, config, reasons, data, tell, resume=started)
+    with _writing(run):
+        data = TokenDataset.open(tokens_folder(run))
+        started = bool(list_checkpoints(run))
+        if not started:
+            text = "no checkpoint was written yet: training starts from its beginning"
+            tell({"kind": "note", "step": 0, "text": text})
+        return _train(run, config, reasons, data, tell, resume=started)
+
+
+@contextlib.contextmanager
+def _writing(run: Path) -> Iterator[None]:
+    """Hold the run folder; leave none behind that nothing was written to."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, run) from error
+    try:
+        with only_writer(run, "run"):
+            yield
+    finally:
+        for folder in (run / "quire", run):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _check_out(run: Path, *, overwrite: bool) -> None:
@@ -137,11 +175,12 @@ def _check_out(run: Path, *, overwrite: bool) -> None:
 
 
 def _forget(run: Path) -> None:
-    """Delete what a run wrote, and nothing else; the tokens stay, since they are used again where they fit."""
-    run_toml(run).unlink(missing_ok=True)
-    metrics_path(run).unlink(missing_ok=True)
-    shutil.rmtree(checkpoints_folder(run), ignore_errors=True)
-    shutil.rmtree(run / "quire" / "plots", ignore_errors=True)
+    """Delete what a run wrote, and nothing else."""
+    for path in (*(run / name for name in MODEL_FILES), *(run / "quire" / name for name in RUN_FILES)):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _corpus(
@@ -165,22 +204,20 @@ def _corpus(
     return Corpus.open(corpus)
 
 
-def _plan(
-    corpus: Corpus, run: Path, given: Mapping[str, Any], tell: Listener
-) -> tuple[TokenDataset, RunConfig, Reasons]:
+def _plan(corpus: Corpus, tokens: Path, given: Mapping[str, Any], tell: Listener) -> tuple[RunConfig, Reasons]:
     tell({"kind": "stage", "text": "Learning the tokenizer and writing token shards"})
     token_plan = plan_tokens(corpus.num_bytes, given)
-    data = prepare(corpus, tokens_folder(run), token_plan[0])
+    data = prepare(corpus, tokens, token_plan[0])
     for note in data.notes:
         tell({"kind": "note", "step": 0, "text": note})
     sizes = Sizes(data.train.num_tokens, data.train.num_bytes, data.validation.num_tokens, data.tokenizer.vocab_size)
     tell({"kind": "stage", "text": "Measuring this machine and planning"})
-    machine = measure_machine()
-    device = str(given.get("training", {}).get("device", machine.device))
+    machine = measure_machine(given.get("training", {}).get("device"))
+    device = machine.device
     config, reasons = plan_run(
         sizes, machine, given, token_plan, lambda model, rows, precision: time_step(model, rows, precision, device)
     )
-    return data, config, reasons
+    return config, reasons
 
 
 def _train(

@@ -41,6 +41,11 @@ def prompts_from(split: Split, tokenizer: Tokenizer) -> tuple[str, ...]:
     return tuple(prompts) or ("",)
 
 
+def _inert(text: str) -> str:
+    """Return `text` with its own headings and fences moved by a blank, so that the page keeps its sections."""
+    return re.sub(r"^(?=#|````)", " ", text.strip("\n"), flags=re.MULTILINE)
+
+
 class SampleWriter:
     """Continues the prompts of a run and keeps what was written in samples.md."""
 
@@ -59,7 +64,7 @@ class SampleWriter:
         section = [f"## Step {step} ({bits_per_byte:.3f} bits per byte)", ""]
         for prompt, completion in zip(self.prompts, written, strict=True):
             # Four backquotes: the text may hold three of its own.
-            section += [f"**{prompt or '(nothing)'}** ...", "", "````text", completion.text.strip("\n"), "````", ""]
+            section += [f"**{prompt or '(nothing)'}** ...", "", "````text", _inert(completion.text), "````", ""]
         before = self.path.read_text("utf-8") if self.path.exists() else "# Samples\n\n"
         write_text(self.path, before + "\n".join(section) + "\n")
         return f"{self.prompts[0]}{written[0].text}"

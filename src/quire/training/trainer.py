@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import signal
 import threading
 import time
@@ -40,6 +41,7 @@ from quire.training.schedule import Schedule
 # A run with a time budget looks at the clock after so many steps (the first ones compile, or warm up), and then every
 # so many seconds; it changes its length when the end would miss the budget by more than the tolerance.
 FIRST_REVISION_STEPS = 8
+SLOW_STEPS = 3
 REVISION_SECONDS = 5.0
 REVISION_TOLERANCE = 0.02
 
@@ -76,6 +78,7 @@ class Trainer:
             self.summed_loss = self._compiled()
         self.samples = SampleWriter(run, data, t)
         self._interrupted = False
+        self._length_is_final = False
         self._saved_step = -1
         self._saved_at = 0.0
         self._pace = Pace()
@@ -169,7 +172,7 @@ class Trainer:
         self._pace.looked(self.state.seconds)
         self.model.train()
         try:
-            with self._catching_interrupts():
+            with self._catching_interrupts(), self._deterministic():
                 while self.state.step < self.schedule.total_steps and not self._stopping_early():
                     self.step()
                     self._after_step()
@@ -178,8 +181,11 @@ class Trainer:
                         break
                 else:
                     self._finish()
-        finally:
-            self.metrics.close()
+        except BaseException:
+            with contextlib.suppress(QuireError):  # what went wrong first is told
+                self.metrics.close()
+            raise
+        self.metrics.close()
         if self._interrupted:
             raise KeyboardInterrupt
         return self.state
@@ -225,10 +231,8 @@ class Trainer:
     def _revise_length(self) -> None:
         minutes, state = self.config.training.minutes, self.state
         first = state.step == FIRST_REVISION_STEPS
-        due = first or (
-            self._pace.steps >= FIRST_REVISION_STEPS and state.seconds - self._revised_at > REVISION_SECONDS
-        )
-        if minutes is None or not due:
+        late = self._pace.steps >= SLOW_STEPS and state.seconds - self._revised_at > REVISION_SECONDS
+        if minutes is None or self._length_is_final or not (first or late):
             return
         self._revised_at = state.seconds
         left = minutes * 60 - state.seconds
@@ -246,6 +250,8 @@ class Trainer:
         self.schedule = Schedule(self.config.schedule, self.state.total_steps, self.state.knots)
         self.batches = self._stream(self.state.epoch, self.state.window)
         self._saved_step = self.state.step
+        # The length was measured already. It stays, so that the same checkpoint always gives the same weights.
+        self._length_is_final = len(self.state.knots) > 1 or self.state.step >= FIRST_REVISION_STEPS
         truncate_metrics(self.run_folder, self.state.step)
         self.samples.forget_after(self.state.step)
         self._note(f"resumed at step {self.state.step} from {folder}")
@@ -257,7 +263,9 @@ class Trainer:
         loss, bits = self.validate(t.evaluation_tokens)
         state.evaluated_step = state.step
         if state.best_loss is None or loss < state.best_loss:
-            state.best_loss, state.best_step, state.worse = loss, state.step, 0
+            # A loss that is not a number is beaten by every other.
+            state.best_loss = loss if math.isfinite(loss) else None
+            state.best_step, state.worse = state.step, 0
             # The run folder always holds the best model so far: it can be used while training goes on.
             save_model_folder(self.run_folder, self.model, self.data.tokenizer)
         else:
@@ -363,6 +371,21 @@ class Trainer:
             return self.model.loss(x, y)
 
         return loss
+
+    @contextlib.contextmanager
+    def _deterministic(self) -> Iterator[None]:
+        """Choose kernels that add in a fixed order: compiled code on a CPU otherwise adds embeddings by atomics."""
+        if not self.config.training.deterministic:
+            yield
+            return
+        if self.device.type == "cuda":
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may vary
+        before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
     @contextlib.contextmanager
     def _catching_interrupts(self) -> Iterator[None]:
