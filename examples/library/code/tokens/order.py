@@ -29,7 +29,8 @@ def mix_array(values: Integers) -> Integers:
     """Scramble each of `values` as `mix` does."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    mixed: Integers = values ^ (values >> np.uint64(31))
+    return mixed
 
 
 def key_of(*numbers: int) -> int:
