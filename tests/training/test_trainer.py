@@ -328,7 +328,7 @@ def test_a_full_disk_while_metrics_are_written_is_told(run, config, data, monkey
 
     def press(record):
         if record["kind"] == "train":
-            monkeypatch.setattr(trainer.metrics, "_file", Path("/dev/full").open("w", encoding="utf-8"))
+            monkeypatch.setattr(trainer.metrics, "_file", Path("/dev/full").open("w", encoding="utf-8"))  # noqa: SIM115
 
     trainer.listener = press
     with pytest.raises(QuireError, match="No space left on device"):
