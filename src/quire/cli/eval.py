@@ -103,4 +103,4 @@ def _print_table(scores: list[tuple[str, Score]]) -> None:
             f"{one.tokens:,}",
             f"{one.bytes:,}",
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
