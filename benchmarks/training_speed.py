@@ -53,6 +53,7 @@ def quire_step(config: ModelConfig, precision: str, kind: str, compiled: bool) -
     tokens = torch.randint(config.vocab_size, (BATCH, config.context_length))
 
     def step() -> None:
+        torch.use_deterministic_algorithms(True, warn_only=True)  # as the trainer does, for exact resumption
         with mixed.autocast():
             loss = loss_of(tokens, tokens) / tokens.numel()
         mixed.backward(loss)
@@ -60,6 +61,7 @@ def quire_step(config: ModelConfig, precision: str, kind: str, compiled: bool) -
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        torch.use_deterministic_algorithms(False)
 
     return step
 

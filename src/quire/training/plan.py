@@ -36,7 +36,7 @@ SHAPES = (
     (768, 12),
     (1024, 16),
 )
-# Share of the machine's matrix-product rate that training is first assumed to reach (36 to 55 % of float32 were seen,
+# Share of the machine's matrix-product rate that training is first assumed to reach (35 to 54 % of float32 were seen,
 # see docs/benchmarks.md); a measurement then takes its place.
 ASSUMED_SHARE = 0.4
 # At most so many shapes are timed, each on steps that should take at most so many seconds.
