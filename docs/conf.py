@@ -13,14 +13,12 @@ author = "The quire authors"
 copyright = "The quire authors"
 version = release = quire.__version__
 
-# Formulas are drawn as SVG outlines at build time (mathtext), since the usual MathJax is fetched from a server by every
-# reader. It knows the formulas of these pages, not all of LaTeX; a formula that it cannot draw fails the build. KaTeX,
-# prerendered with node, would draw more.
-extensions = ["myst_parser", "mathtext", "settings_tables"]
+# Formulas are drawn by KaTeX while the pages are built (formulas); its style and fonts lie in _static/katex.
+extensions = ["myst_parser", "formulas", "settings_tables"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
 myst_dmath_double_inline = True
-exclude_patterns = ["_build", "_extensions", "_static"]
+exclude_patterns = ["_build", "_checks", "_extensions", "_static"]
 
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"

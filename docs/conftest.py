@@ -1,29 +1,46 @@
-"""Runs every ```python block of docs/*.md and README.md, in order, a page at a time, inside a temporary folder.
+"""Executes every page of docs and README.md, in order, a page at a time, each in a temporary folder.
 
-Loaded by `pytest docs README.md`. The collector is registered as a plugin, because hooks of a conftest.py reach only
-files beside and below it, and README.md lies above.
+`pytest docs README.md` runs ```python blocks and compares what they print with the ```text block after them, runs
+`$ quire learn …` in ```console blocks, writes ```toml blocks that begin with `# file: NAME`, and compares the
+`<!-- computed: EXPRESSION -->` regions. The collector is registered as a plugin, because hooks of a conftest.py reach
+only files beside and below it, and README.md lies above.
 """
 
-import os
-import tempfile
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sybil import Sybil
-from sybil.parsers.myst import PythonCodeBlockParser
+from sybil import Document, Example, Region, Sybil
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from _checks.pages import REPOSITORY, parts  # noqa: E402
+from _checks.running import PageRun  # noqa: E402
+
+RUN = "_run"
 
 
-def enter_temporary_folder(namespace):
-    namespace["_left"] = Path.cwd()
-    namespace["_folder"] = tempfile.TemporaryDirectory()
-    os.chdir(namespace["_folder"].name)
+def parse(document: Document) -> Iterable[Region]:
+    for part in parts(document.text):
+        yield Region(part.start, part.end, part, evaluate)
 
 
-def leave_temporary_folder(namespace):
-    os.chdir(namespace["_left"])
-    namespace["_folder"].cleanup()
+def evaluate(example: Example) -> str | None:
+    run = example.namespace[RUN]
+    run.page = Path(example.path)
+    problem: str | None = run.problem(example.parsed)
+    return problem
+
+
+def enter(namespace: dict[str, Any]) -> None:
+    namespace[RUN] = PageRun(REPOSITORY, namespace).__enter__()
+
+
+def leave(namespace: dict[str, Any]) -> None:
+    namespace[RUN].__exit__()
 
 
 class Pages:
@@ -31,11 +48,12 @@ class Pages:
 
     pytest_collect_file = staticmethod(
         Sybil(
-            parsers=[PythonCodeBlockParser()],
+            parsers=[parse],
             path=str(REPOSITORY),
-            patterns=["docs/*.md", "README.md"],
-            setup=enter_temporary_folder,
-            teardown=leave_temporary_folder,
+            patterns=["docs/*.md", "docs/*/*.md", "README.md"],
+            excludes=["docs/_*/*.md"],
+            setup=enter,
+            teardown=leave,
         ).pytest()
     )
 

