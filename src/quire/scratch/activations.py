@@ -41,7 +41,7 @@ def _array(z: ArrayLike) -> Array:
 
 def identity(z: ArrayLike) -> Array:
     """Return z itself: a neuron without activation."""
-    return _array(z).copy()
+    return np.array(z, dtype=np.float64)
 
 
 def identity_derivative(z: ArrayLike) -> Array:
@@ -79,7 +79,8 @@ def tanh(z: ArrayLike) -> Array:
 
 def tanh_derivative(z: ArrayLike) -> Array:
     """Return 1 - tanh(z)^2, as 4 s (1 - s) with s = sigmoid(2z): that keeps its digits where tanh is near 1."""
-    return 4 * sigmoid_derivative(2 * _array(z))
+    # Beyond 400 it is 0 in float64, and 2z might overflow.
+    return 4 * sigmoid_derivative(2 * np.clip(_array(z), -400, 400))
 
 
 def normal_cdf(z: ArrayLike) -> Array:

@@ -1,0 +1,1 @@
+"""The network by hand against finite differences, PyTorch and the model."""
