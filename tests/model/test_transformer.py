@@ -1,3 +1,4 @@
+import copy
 import math
 from collections.abc import Callable
 
@@ -7,6 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from quire.model.config import ModelConfig
+from quire.model.rotary import rotary_tables
 from quire.model.size import count_flops, count_parameters, parts, size_table
 from quire.model.transformer import Transformer
 
@@ -142,3 +144,43 @@ def test_loss_can_be_exported_as_one_graph(make_model: Make) -> None:
     ours = compiled(TOKENS, TOKENS)
     torch.manual_seed(3)
     torch.testing.assert_close(ours, model.loss(TOKENS, TOKENS))
+
+
+def test_in_float64_the_rotary_tables_are_exact(make_model: Make) -> None:
+    model = make_model(context_length=4096)
+    rounded = model.cos.clone(), model.sin.clone()
+    assert model.cos.dtype == torch.float32
+    model.double()
+    half = model.config.head_dim // 2
+    turns = 10000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
+    angles = torch.arange(4096, dtype=torch.float64)[:, None] * turns
+    for table, exact, narrow in zip((model.cos, model.sin), (angles.cos(), angles.sin()), rounded, strict=True):
+        assert table.dtype == torch.float64
+        torch.testing.assert_close(table, torch.cat((exact, exact), -1), rtol=0, atol=1e-12)
+        assert not torch.equal(table, narrow.double())
+    model.float()
+    assert torch.equal(model.cos, rounded[0])
+    assert torch.equal(model.sin, rounded[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_narrower_types_round_the_tables_as_ever(make_model: Make, dtype: torch.dtype) -> None:
+    model = make_model()
+    cos, sin = rotary_tables(24, 8, 10000.0)
+    model.to(dtype)
+    assert torch.equal(model.cos, cos.to(dtype))
+    assert torch.equal(model.sin, sin.to(dtype))
+
+
+def test_in_float64_a_model_may_be_moved_copied_traced_and_on_no_device(make_model: Make) -> None:
+    model = make_model().double()
+    with torch.no_grad():
+        logits = model(TOKENS)
+    assert logits.dtype == torch.float64
+    assert torch.equal(copy.deepcopy(model)(TOKENS), logits)
+    assert torch.equal(torch.compile(model, fullgraph=True, backend="eager")(TOKENS), logits)
+    with torch.device("meta"):
+        outline = Transformer(model.config).double()
+    assert (outline.cos.device.type, outline.cos.dtype) == ("meta", torch.float64)
+    assert make_model().to("meta", torch.float64).cos.is_meta
+    assert not any(name.endswith(("cos", "sin")) for name in model.state_dict())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 
 
-def rotary_tables(context_length: int, head_dim: int, theta: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the cosines and sines (context_length, K) in float32 that turn each pair of numbers at each position.
+def rotary_tables(
+    context_length: int, head_dim: int, theta: float, dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the cosines and sines (context_length, K) that turn each pair of numbers at each position.
 
     Pair i is (x[i], x[i + K/2]); at position p it turns by p * theta^(-2i/K) radians. The first pair turns one
     radian a token, the last one slowly, so near and far distances both have a pair that resolves them.
@@ -15,6 +17,7 @@ def rotary_tables(context_length: int, head_dim: int, theta: float) -> tuple[tor
         context_length: number of positions, from 0.
         head_dim: K, even.
         theta: base of the wavelengths.
+        dtype: what the tables are rounded to.
 
     Source: Su et al. 2021, "RoFormer", section 3.2; the pairing is that of Hugging Face's models.
     """
@@ -22,7 +25,7 @@ def rotary_tables(context_length: int, head_dim: int, theta: float) -> tuple[tor
     exponents = torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim  # (K/2)
     angles = torch.outer(torch.arange(context_length, dtype=torch.float64), theta**-exponents)  # (T, K/2)
     both = torch.cat((angles, angles), dim=-1)  # (T, K)
-    return both.cos().float(), both.sin().float()
+    return both.cos().to(dtype), both.sin().to(dtype)
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

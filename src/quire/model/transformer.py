@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -106,6 +108,18 @@ class Transformer(nn.Module):
         """
         logits = self(tokens)  # (B, T, V)
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Transformer:
+        # Every move and conversion of a module comes through here. Going from float32 to float64, the parameters stay
+        # what they are, but the tables were rounded from exact angles: they are made anew in the wider type, so that
+        # a model in float64 is exact throughout.
+        before = self.cos.dtype
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if before != torch.float64 and self.cos.dtype == torch.float64:
+            config, device = self.config, self.cos.device
+            tables = rotary_tables(config.context_length, config.head_dim, config.rope_theta, torch.float64)
+            self.cos, self.sin = (table.to(device) for table in tables)
+        return self
 
     def num_parameters(self) -> int:
         """Return how many numbers training decides; a tied head counts once."""
