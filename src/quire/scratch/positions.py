@@ -14,15 +14,17 @@ def sinusoidal(length: int, width: int, theta: float = 10000.0) -> Array:
     Column 2i holds sin(p * theta^(-2i/D)) and column 2i + 1 the cosine of the same angle, for position p.
 
     Args:
-        length: T, number of positions, from 0.
+        length: T, number of positions, counted from 0.
         width: D, even.
         theta: base of the wavelengths.
 
     Raises:
-        ValueError: the width is odd, or a number is not positive.
+        ValueError: the width is odd or not positive, theta is not positive, or the length is negative.
 
     Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.5.
     """
+    if length < 0:
+        raise ValueError(f"the length must be 0 or more, not {length}")
     angles = rotary_angles(np.arange(length), width, theta)  # (T, D/2)
     waves = np.empty((length, width))  # (T, D)
     waves[:, 0::2] = np.sin(angles)
