@@ -24,6 +24,7 @@ COMMANDS = {
     "eval": "Score a model on any text: bits per byte, perplexity, next-token accuracy.",
     "plot": "Draw the pictures of a run from its metrics.",
     "show": "Say what a corpus, a run or a file is, and where a token came from.",
+    "learn": "Work out a neuron, a network, attention and more, step by step with all numbers.",
     "doctor": "Say what this machine can do for quire.",
 }
 
@@ -41,7 +42,10 @@ class CommandGroup(TyperGroup):
             return None
         if self.listing:
             return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
-        function = importlib.import_module(f"quire.cli.{cmd_name}").command
+        module = importlib.import_module(f"quire.cli.{cmd_name}")
+        if hasattr(module, "group"):
+            return _group(cmd_name, module.group)
+        function = module.command
         holder = typer.Typer(add_completion=False)
         holder.command(cmd_name, help=function.__doc__ or COMMANDS[cmd_name])(guarded(function))
         return typer.main.get_command(holder)
@@ -49,6 +53,17 @@ class CommandGroup(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         self.listing = True
         super().format_help(ctx, formatter)
+
+
+def _group(name: str, group: typer.Typer) -> Any:
+    """Return a command that has commands of its own, those of `group`, each guarded like any other."""
+    holder = typer.Typer(name=name, add_completion=False, no_args_is_help=True, help=group.info.help)
+    for part in group.registered_commands:
+        assert part.callback is not None
+        holder.command(part.name, cls=part.cls, no_args_is_help=part.no_args_is_help)(guarded(part.callback))
+    command = typer.main.get_group(holder)
+    command.context_settings = {"help_option_names": ["-h", "--help"]}
+    return command
 
 
 def guarded(function: Callable[..., None]) -> Callable[..., None]:

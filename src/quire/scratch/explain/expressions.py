@@ -1,0 +1,510 @@
+"""Arithmetic as it is written down: each expression has a text, a LaTeX and, where it has one, an exact value.
+
+The value is that of the numbers *as printed*. It decides whether two sides are joined by = or by ≈.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import numpy as np
+
+from quire.scratch.explain.numbers import NumberForm
+
+SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly an expression holds together
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Text of several lines, of which `base` stands on the line of what is beside it."""
+
+    lines: tuple[str, ...]
+    base: int = 0
+
+    @property
+    def width(self) -> int:
+        return max(map(len, self.lines))
+
+
+def beside(blocks: Sequence[Block]) -> Block:
+    """Return the blocks set side by side, their base lines on one line."""
+    above = max(block.base for block in blocks)
+    height = above + max(len(block.lines) - block.base for block in blocks)
+    rows = [""] * height
+    for block in blocks:
+        first = above - block.base
+        for row in range(height):
+            inside = first <= row < first + len(block.lines)
+            rows[row] += (block.lines[row - first] if inside else "").ljust(block.width)
+    return Block(tuple(row.rstrip() if number != above else row for number, row in enumerate(rows)), above)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Anything that can stand in an equation."""
+
+    level: ClassVar[int] = ATOM
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return ()
+
+    def text(self, form: NumberForm) -> str:
+        raise NotImplementedError
+
+    def latex(self, form: NumberForm) -> str:
+        raise NotImplementedError
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        """Return the exact value of what is printed; None where it holds a symbol or has no exact decimal."""
+        raise NotImplementedError
+
+    def exact(self, form: NumberForm) -> bool:
+        """Whether every number in it is printed exactly."""
+        return all(part.exact(form) for part in self.parts)
+
+    @property
+    def symbolic(self) -> bool:
+        """Whether a letter stands in it."""
+        return any(part.symbolic for part in self.parts)
+
+    @property
+    def tall(self) -> bool:
+        """Whether its text takes more than one line."""
+        return any(part.tall for part in self.parts)
+
+    def block(self, form: NumberForm) -> Block:
+        return Block((self.text(form),))
+
+    def holds(self, form: NumberForm) -> int:
+        """How tightly it holds together when printed."""
+        return self.level
+
+
+@dataclass(frozen=True)
+class Number(Expression):
+    """A number, kept in full and printed in the form that is asked for."""
+
+    number: float
+
+    def text(self, form: NumberForm) -> str:
+        return form.write(self.number).text
+
+    def latex(self, form: NumberForm) -> str:
+        return form.write(self.number).latex
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        return form.write(self.number).value
+
+    def exact(self, form: NumberForm) -> bool:
+        return form.write(self.number).exact
+
+    def holds(self, form: NumberForm) -> int:
+        written = form.write(self.number)
+        return SUM if written.text.startswith("-") else PRODUCT if "times" in written.latex else ATOM
+
+
+@dataclass(frozen=True)
+class Symbol(Expression):
+    """A letter, with indices: Symbol("z", 1, 2) is z₁₂. `tex` where its LaTeX differs."""
+
+    name: str
+    indices: tuple[int, ...] = ()
+    tex: str = ""
+
+    @property
+    def symbolic(self) -> bool:
+        return True
+
+    def text(self, form: NumberForm) -> str:
+        joint = "," if any(index > 9 for index in self.indices) else ""
+        return self.name + joint.join(str(index) for index in self.indices).translate(SUBSCRIPTS)
+
+    def latex(self, form: NumberForm) -> str:
+        joint = "," if any(index > 9 for index in self.indices) else ""
+        below = joint.join(str(index) for index in self.indices)
+        return (self.tex or self.name) + (f"_{{{below}}}" if below else "")
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        return None
+
+
+def _in_brackets(part: Expression, form: NumberForm, least: int) -> tuple[str, str]:
+    text, latex = part.text(form), part.latex(form)
+    if part.holds(form) < least:
+        return f"({text})", f"({latex})"
+    return text, latex
+
+
+@dataclass(frozen=True)
+class Sum(Expression):
+    """A sum; a negative number in it, or a Negative, is written as a difference."""
+
+    level: ClassVar[int] = SUM
+    terms: tuple[Expression, ...]
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return self.terms
+
+    def _joined(self, form: NumberForm) -> list[tuple[str, Expression]]:
+        joined: list[tuple[str, Expression]] = []
+        for term in self.terms:
+            if joined and isinstance(term, Negative):
+                joined.append(("-", term.inner))
+            elif joined and isinstance(term, Number) and term.text(form).startswith("-"):
+                joined.append(("-", Number(-term.number)))
+            else:
+                joined.append(("+", term))
+        return joined
+
+    def _written(self, form: NumberForm, latex: bool) -> str:
+        result = ""
+        for sign, term in self._joined(form):
+            piece = _in_brackets(term, form, PRODUCT if sign == "-" else SUM)[latex]
+            result += f" {sign} {piece}" if result else piece
+        return result
+
+    def text(self, form: NumberForm) -> str:
+        return self._written(form, False)
+
+    def latex(self, form: NumberForm) -> str:
+        return self._written(form, True)
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        total = Fraction(0)
+        for term in self.terms:
+            value = term.value(form)
+            if value is None:
+                return None
+            total += value
+        return total
+
+    def block(self, form: NumberForm) -> Block:
+        blocks: list[Block] = []
+        for sign, term in self._joined(form):
+            blocks += [Block((f" {sign} ",))] * bool(blocks) + [term.block(form)]
+        return beside(blocks)
+
+    def holds(self, form: NumberForm) -> int:
+        return self.terms[0].holds(form) if len(self.terms) == 1 else SUM
+
+
+@dataclass(frozen=True)
+class Negative(Expression):
+    """A minus before something that is not just a number."""
+
+    level: ClassVar[int] = SUM
+    inner: Expression
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.inner,)
+
+    def text(self, form: NumberForm) -> str:
+        return f"-{_in_brackets(self.inner, form, PRODUCT)[0]}"
+
+    def latex(self, form: NumberForm) -> str:
+        return f"-{_in_brackets(self.inner, form, PRODUCT)[1]}"
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        inner = self.inner.value(form)
+        return None if inner is None else -inner
+
+
+@dataclass(frozen=True)
+class Product(Expression):
+    """A product; negative factors stand in parentheses. Letters of matrices are joined without ×: X W."""
+
+    level: ClassVar[int] = PRODUCT
+    factors: tuple[Expression, ...]
+    matrices: bool = False
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return self.factors
+
+    def text(self, form: NumberForm) -> str:
+        joint = " " if self.matrices else " × "
+        return joint.join(_in_brackets(factor, form, PRODUCT)[0] for factor in self.factors)
+
+    def latex(self, form: NumberForm) -> str:
+        joint = r" \, " if self.matrices else r" \times "
+        return joint.join(_in_brackets(factor, form, PRODUCT)[1] for factor in self.factors)
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        total = Fraction(1)
+        for factor in self.factors:
+            value = factor.value(form)
+            if value is None:
+                return None
+            total *= value
+        return total
+
+    def block(self, form: NumberForm) -> Block:
+        if not self.tall:
+            return Block((self.text(form),))
+        blocks: list[Block] = []
+        for factor in self.factors:
+            text = Block((_in_brackets(factor, form, PRODUCT)[0],))
+            blocks += [Block((" × ",))] * bool(blocks) + [factor.block(form) if factor.tall else text]
+        return beside(blocks)
+
+
+@dataclass(frozen=True)
+class Quotient(Expression):
+    """A fraction."""
+
+    level: ClassVar[int] = PRODUCT
+    above: Expression
+    below: Expression
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.above, self.below)
+
+    def text(self, form: NumberForm) -> str:
+        return f"{_in_brackets(self.above, form, PRODUCT)[0]} / {_in_brackets(self.below, form, POWER)[0]}"
+
+    def latex(self, form: NumberForm) -> str:
+        return f"\\frac{{{self.above.latex(form)}}}{{{self.below.latex(form)}}}"
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        above, below = self.above.value(form), self.below.value(form)
+        return None if above is None or not below else above / below
+
+    def block(self, form: NumberForm) -> Block:
+        if not self.above.tall:
+            return Block((self.text(form),))
+        return beside([self.above.block(form), Block((f" / {_in_brackets(self.below, form, POWER)[0]}",))])
+
+
+@dataclass(frozen=True)
+class Power(Expression):
+    """A power; of the base e, the exponential function."""
+
+    level: ClassVar[int] = POWER
+    base: Expression
+    exponent: Expression
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.base, self.exponent)
+
+    def text(self, form: NumberForm) -> str:
+        return f"{_in_brackets(self.base, form, ATOM)[0]}^{_in_brackets(self.exponent, form, ATOM)[0]}"
+
+    def latex(self, form: NumberForm) -> str:
+        return f"{_in_brackets(self.base, form, ATOM)[1]}^{{{self.exponent.latex(form)}}}"
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        base, exponent = self.base.value(form), self.exponent.value(form)
+        if exponent == 0:
+            return Fraction(1)
+        if base is None or exponent is None or exponent.denominator != 1 or abs(exponent) > 64 or base == 0:
+            return None
+        return base ** int(exponent)
+
+
+@dataclass(frozen=True)
+class Euler(Expression):
+    """The number e."""
+
+    def text(self, form: NumberForm) -> str:
+        return "e"
+
+    def latex(self, form: NumberForm) -> str:
+        return "e"
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Root(Expression):
+    """A square root."""
+
+    inner: Expression
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.inner,)
+
+    def text(self, form: NumberForm) -> str:
+        return f"√{_in_brackets(self.inner, form, ATOM)[0]}"
+
+    def latex(self, form: NumberForm) -> str:
+        return f"\\sqrt{{{self.inner.latex(form)}}}"
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        inner = self.inner.value(form)
+        if inner is None or inner < 0:
+            return None
+        root = Fraction(math.isqrt(inner.numerator), math.isqrt(inner.denominator))
+        return root if root * root == inner else None
+
+
+# Functions of which some values are exact: name -> (LaTeX, {argument: value}).
+FUNCTIONS: dict[str, tuple[str, dict[int, int]]] = {
+    "ln": (r"\ln", {1: 0}),
+    "tanh": (r"\tanh", {0: 0}),
+    "sin": (r"\sin", {0: 0}),
+    "cos": (r"\cos", {0: 1}),
+}
+
+
+@dataclass(frozen=True)
+class Call(Expression):
+    """A function of something: ReLU(0.68), max(0, 0.68), ln(0.5)."""
+
+    name: str
+    arguments: tuple[Expression, ...]
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return self.arguments
+
+    def text(self, form: NumberForm) -> str:
+        return f"{self.name}({', '.join(part.text(form) for part in self.arguments)})"
+
+    def latex(self, form: NumberForm) -> str:
+        if not self.name:
+            name = ""
+        elif self.name in FUNCTIONS:
+            name = FUNCTIONS[self.name][0]
+        elif self.name in {"max", "min"}:
+            name = f"\\{self.name}"
+        else:
+            name = GREEK.get(self.name, f"\\operatorname{{{self.name}}}")
+        return f"{name}({', '.join(part.latex(form) for part in self.arguments)})"
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        values = [part.value(form) for part in self.arguments]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
+            return None
+        if self.name in {"max", "min"}:
+            return max(known) if self.name == "max" else min(known)
+        if self.name == "ReLU":
+            return max(known[0], Fraction(0))
+        exact = FUNCTIONS.get(self.name, ("", {}))[1]
+        return Fraction(exact[int(known[0])]) if known[0].denominator == 1 and int(known[0]) in exact else None
+
+    def block(self, form: NumberForm) -> Block:
+        if not self.tall:
+            return Block((self.text(form),))
+        inner = beside([part.block(form) for part in self.arguments])
+        return beside([Block((f"{self.name}(",)), inner, Block((")",))])
+
+
+GREEK = {"σ": r"\sigma", "Φ": r"\Phi", "φ": r"\varphi"}
+
+
+@dataclass(frozen=True)
+class Matrix(Expression):
+    """A matrix of expressions, given row by row."""
+
+    rows: tuple[tuple[Expression, ...], ...]
+    transposed: bool = field(default=False)
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return tuple(entry for row in self.rows for entry in row)
+
+    @property
+    def tall(self) -> bool:
+        return True
+
+    def text(self, form: NumberForm) -> str:
+        rows = ", ".join("[" + ", ".join(entry.text(form) for entry in row) + "]" for row in self.rows)
+        return f"[{rows}]" if len(self.rows) > 1 else rows
+
+    def latex(self, form: NumberForm) -> str:
+        rows = r" \\ ".join(" & ".join(entry.latex(form) for entry in row) for row in self.rows)
+        return f"\\begin{{pmatrix}} {rows} \\end{{pmatrix}}"
+
+    def value(self, form: NumberForm) -> Fraction | None:
+        return None
+
+    def block(self, form: NumberForm) -> Block:
+        cells = [[entry.text(form) for entry in row] for row in self.rows]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+        if len(lines) == 1:
+            return Block((f"[ {lines[0]} ]",))
+        middle = [("⎢", "⎥")] * (len(lines) - 2)
+        edges = [("⎡", "⎤"), *middle, ("⎣", "⎦")]
+        return Block(
+            tuple(f"{left} {line} {right}" for (left, right), line in zip(edges, lines, strict=True)),
+            (len(lines) - 1) // 2,
+        )
+
+
+# ---- short ways to write them -------------------------------------------------------------------------------------
+
+
+def number(value: Any) -> Expression:
+    """Return `value` as an expression; expressions stay what they are."""
+    return value if isinstance(value, Expression) else Number(float(value))
+
+
+def symbol(name: str, *indices: int, tex: str = "") -> Symbol:
+    """Return the letter `name` with indices that count from 1."""
+    return Symbol(name, indices, tex)
+
+
+def total(*terms: Any) -> Expression:
+    """Return the sum of numbers or expressions; one alone is itself."""
+    return number(terms[0]) if len(terms) == 1 else Sum(tuple(number(term) for term in terms))
+
+
+def times(*factors: Any) -> Expression:
+    """Return the product of numbers or expressions."""
+    return Product(tuple(number(factor) for factor in factors))
+
+
+def matmul(*factors: Expression) -> Expression:
+    """Return the product of matrices or of their letters."""
+    return Product(factors, matrices=True)
+
+
+def over(above: Any, below: Any) -> Quotient:
+    """Return the fraction `above / below`."""
+    return Quotient(number(above), number(below))
+
+
+def minus(first: Any, *others: Any) -> Sum:
+    """Return `first - other - ...`."""
+    return Sum((number(first), *(Negative(number(other)) for other in others)))
+
+
+def power(base: Any, exponent: Any) -> Power:
+    """Return `base` to the power `exponent`."""
+    return Power(number(base), number(exponent))
+
+
+def exp(exponent: Any) -> Power:
+    """Return e to the power `exponent`."""
+    return Power(Euler(), number(exponent))
+
+
+def root(inner: Any) -> Root:
+    """Return the square root of `inner`."""
+    return Root(number(inner))
+
+
+def call(name: str, *arguments: Any) -> Call:
+    """Return the function `name` of `arguments`."""
+    return Call(name, tuple(number(argument) for argument in arguments))
+
+
+def matrix(values: Any) -> Matrix:
+    """Return a matrix expression of a 2-D array, or of rows of expressions; a 1-D one becomes a row."""
+    if isinstance(values, np.ndarray):
+        values = np.atleast_2d(values).tolist()
+    return Matrix(tuple(tuple(number(entry) for entry in row) for row in values))

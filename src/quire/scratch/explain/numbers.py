@@ -1,0 +1,99 @@
+"""How a number is printed: exactly where that is short, else rounded, and it is always known which of both."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+SETTLED = 12  # significant digits that float64 arithmetic on decimals keeps after a few operations
+LARGE = 1e9  # from here on a rounded number is written with a power of ten
+SMALL = 1e-4  # and below this
+
+
+@dataclass(frozen=True)
+class Written:
+    """A number as printed: its text, its LaTeX, whether that is exact, and the value that the print says."""
+
+    text: str
+    latex: str
+    exact: bool
+    value: Fraction | None  # None of an infinity
+
+
+@dataclass(frozen=True)
+class NumberForm:
+    """How numbers are printed.
+
+    A number that needs at most `digits + 2` decimals is printed exactly: 0.1 + 0.2 is 0.3. Any other is rounded to
+    `digits` decimals, or to `digits` significant digits where it is below 0.1; below 0.0001 and from a milliard on it
+    gets a power of ten.
+
+    Args:
+        digits: decimals of a rounded number, 1 to 12.
+    """
+
+    digits: int = 4
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.digits <= SETTLED:
+            raise ValueError(f"digits = {self.digits}: between 1 and {SETTLED}")
+
+    def write(self, value: float) -> Written:
+        """Return `value` as it is printed. Raises ValueError of a value that is not a number."""
+        if math.isnan(value):
+            raise ValueError("nan is not a number that can be shown")
+        if math.isinf(value):
+            sign = "-" if value < 0 else ""
+            return Written(f"{sign}∞", f"{sign}\\infty", True, None)
+        settled = Decimal(repr(float(value)))
+        if not (float(value).is_integer() and abs(value) < 2**53):
+            settled = _rounded(settled, SETTLED)
+        settled = _normal(settled)
+        size = settled.adjusted()  # the power of ten of the first digit
+        decimals = max(0, -_exponent(settled))
+        if decimals <= self.digits + 2 and size < 15:
+            return _fixed(settled, True)
+        if (
+            decimals <= 300
+            and abs(settled) < Decimal(repr(SMALL))
+            and len(settled.as_tuple().digits) <= self.digits + 1
+        ):
+            return _with_power(settled, True)
+        if abs(settled) < Decimal(repr(SMALL)) or abs(settled) >= Decimal(repr(LARGE)):
+            rounded = _rounded(settled, self.digits + 1)
+            return _with_power(rounded, size >= 15 and rounded == settled)
+        places = max(self.digits, self.digits - 1 - size)
+        return _fixed(settled.quantize(Decimal(1).scaleb(-places)), False)
+
+
+def _exponent(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)  # infinities do not come here
+    return exponent
+
+
+def _rounded(number: Decimal, significant: int) -> Decimal:
+    return Decimal(f"{number:.{significant - 1}e}")
+
+
+def _normal(number: Decimal) -> Decimal:
+    """Take off the zeros at the end, and the sign of zero."""
+    return Decimal(0) if number == 0 else number.normalize()
+
+
+def _fixed(number: Decimal, exact: bool) -> Written:
+    text = f"{number:f}"
+    return Written(text, text, exact, Fraction(number))
+
+
+def _with_power(number: Decimal, exact: bool) -> Written:
+    mantissa, _, power = f"{number:e}".partition("e")
+    exponent = int(power)
+    text = f"{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+    if mantissa in {"1", "-1"}:
+        latex = f"{mantissa[:-1]}10^{{{exponent}}}"
+    else:
+        latex = f"{mantissa} \\times 10^{{{exponent}}}"
+    return Written(text, latex, exact, Fraction(number))
