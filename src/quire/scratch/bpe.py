@@ -65,15 +65,13 @@ class BytePairEncoder:
     """
 
     def __init__(self, merges: Iterable[Merge | tuple[bytes, bytes]] = (), pattern: str = WORDS) -> None:
-        self.merges = [Merge(*merge) for merge in merges]
+        self.merges: list[Merge] = []
         self.pattern = pattern
         self.tokens = [bytes([byte]) for byte in range(256)]
         self._ids = {token: id for id, token in enumerate(self.tokens)}
-        for number, (left, right, _) in enumerate(self.merges):
-            if left not in self._ids or right not in self._ids:
-                raise ValueError(f"merge {number} joins {left!r} and {right!r}, which are not both tokens before it")
-            self._add(left + right)
-        self._ranks = {(left, right): rank for rank, (left, right, _) in reversed([*enumerate(self.merges)])}
+        self._ranks: dict[tuple[bytes, bytes], int] = {}
+        for merge in merges:
+            self._learn(Merge(*merge))
 
     @classmethod
     def train(cls, text: str, merges: int, pattern: str = WORDS) -> BytePairEncoder:
@@ -94,9 +92,7 @@ class BytePairEncoder:
             if not pairs or max(pairs.values()) < 2:
                 break
             left, right = min(pairs, key=lambda pair: (-pairs[pair], *(encoder._ids[token] for token in pair)))
-            encoder._ranks[left, right] = len(encoder.merges)
-            encoder.merges.append(Merge(left, right, pairs[left, right]))
-            encoder._add(left + right)
+            encoder._learn(Merge(left, right, pairs[left, right]))
             words = Counter({merge_pair(word, left, right): count for word, count in words.items()})
         return encoder
 
@@ -136,8 +132,13 @@ class BytePairEncoder:
                 raise ValueError(f"token id {id} is not in the vocabulary of {len(self.tokens)}")
         return b"".join(self.tokens[id] for id in chosen).decode("utf-8", errors="replace")
 
-    def _add(self, token: bytes) -> None:
-        # Two merges may spell the same bytes, as a + bc and ab + c do: they share an id.
-        if token not in self._ids:
-            self._ids[token] = len(self.tokens)
-            self.tokens.append(token)
+    def _learn(self, merge: Merge) -> None:
+        left, right, _ = merge
+        if left not in self._ids or right not in self._ids:
+            number = len(self.merges)
+            raise ValueError(f"merge {number} joins {left!r} and {right!r}, which are not both tokens before it")
+        self._ranks.setdefault((left, right), len(self.merges))
+        self.merges.append(merge)
+        if left + right not in self._ids:  # two merges may spell the same bytes, as a + bc and ab + c do: one id
+            self._ids[left + right] = len(self.tokens)
+            self.tokens.append(left + right)

@@ -215,7 +215,7 @@ class Transformer:
         self.config = config
         self.parameters: dict[str, Array] = {}
         for name, shape in shapes.items():
-            values = np.array(weights[name], dtype=np.float64)
+            values = np.asarray(weights[name]).astype(np.float64)  # a copy
             if values.shape != shape:
                 raise ValueError(f"{name} must be {shape}, not {values.shape}")
             self.parameters[name] = values
