@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,8 @@ from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
 from quire.scratch.activations import ACTIVATIONS
-from quire.scratch.layers import Layer
+from quire.scratch.explain.examples import exercise_2_network
 from quire.scratch.learning import GATE_INPUTS, GATES, learn_gate
-from quire.scratch.network import Network
 from quire.scratch.neuron import Neuron
 
 Array = NDArray[np.float64]
@@ -56,11 +56,6 @@ def draw(folder: Path) -> list[Path]:
             save(and_plane(), folder, "and-plane"),
             save(xor(), folder, "xor"),
         ]
-
-
-def exercise_2_network() -> Network:
-    """Return the network of exercise 2."""
-    return Network([Layer([[0.6, 0.4], [0.2, 0.8]], [[0.1, -0.1]], "relu"), Layer([[0.5], [0.7]], [[0.2]], "relu")])
 
 
 # ---- parts of the drawings ----------------------------------------------------------------------------------------
@@ -216,7 +211,7 @@ def network() -> Figure:
         for x, count in zip(columns, widths, strict=True)
     ]
     colours = (FAINT, BLUE, BLUE, ORANGE)
-    for left, right in zip(places, places[1:], strict=False):
+    for left, right in pairwise(places):
         for start in left:
             for end in right:
                 arrow(axes, *edge_points(start, end, 2.1, 2.1), colour="#A6A6A6")
@@ -227,7 +222,7 @@ def network() -> Figure:
             node(axes, at, 2.1, name, PALE_GREY if number == 0 else "white", colour)
     heads = ("inputs", "hidden layer 1", "hidden layer 2", "output layer 3")
     formulas = ("$X$", "$H_1 = f_1(X W_1 + b_1)$", "$H_2 = f_2(H_1 W_2 + b_2)$", "$Y = f_3(H_2 W_3 + b_3)$")
-    shapes = ["(B, 3)"] + [f"W: ({n}, {m}),  b: (1, {m})" for n, m in zip(widths, widths[1:], strict=False)]
+    shapes = ["(B, 3)"] + [f"W: ({n}, {m}),  b: (1, {m})" for n, m in pairwise(widths)]
     for x, head, formula, shape in zip(columns, heads, formulas, shapes, strict=True):
         label(axes, (x, 32.0), head, FAINT)
         label(axes, (x, 6.2), formula, size=9.5)
