@@ -16,6 +16,8 @@ ACCOUNT = Account(
     kept=Tally(5, 500),
     dropped=Tally(3, 300),
     failed=Tally(2, 200),
+    members={"kept": Tally(4, 40), "dropped": Tally(1, 10), "failed": Tally(0, 0)},
+    member_rules=(Rule("dropped", "empty", 1, 10, "e.zip!f.txt", "0 bytes"),),
     rules=(
         Rule("dropped", "binary", 2, 200, "a.bin", "a NUL byte"),
         Rule("dropped", "duplicate", 1, 100, "b.txt", "the same bytes as <c>.txt"),
@@ -48,6 +50,8 @@ def test_a_closing_account_passes_and_survives_json():
         {"failed": Tally(2, 201), "found": Tally(10, 1001)},
         {"rules": ACCOUNT.rules[:2]},
         {"documents": 7},
+        {"member_rules": ()},
+        {"members": {**ACCOUNT.members, "failed": Tally(1, 0)}},
         {"text_bytes": 451},
     ],
 )

@@ -37,7 +37,7 @@ def test_unpacking_gives_back_what_was_packed_under_the_name_asked_for(several):
 
 
 def test_large_readings_are_cut_into_parts(monkeypatch):
-    monkeypatch.setattr(reading, "PART_CHARACTERS", 100)
+    monkeypatch.setattr(reading, "PART_CHARACTERS", 300)
     several = [Document(f"{number}" * 60, "x", "text/plain", "") for number in range(7)]
     parts = list(pack(several))
     assert len(parts) == 4

@@ -58,8 +58,8 @@ def test_licence_without_the_end_of_its_comment(line: str) -> None:
         ("a.docx", b"PK\3\4", "unsupported", ".docx"),
         ("a.XLSX", b"PK\3\4", "unsupported", ".xlsx"),
         ("a.epub", b"PK\3\4", "unsupported", ".epub"),
-        ("a.tar.gz", b"\x1f\x8b", "unsupported", ".gz"),
-        ("download", b"PK\3\4", "unsupported", "archive"),
+        ("a.7z", b"7z", "unsupported", ".7z"),
+        ("download", b"Rar!\x1a", "unsupported", "archive"),
         ("a.html", b"<script>var only = 1</script>", "no-text", "visible"),
     ],
 )
@@ -100,4 +100,4 @@ def test_importing_the_readers_loads_no_engine() -> None:
     code = f"import sys, quire.documents.read, quire.documents.walk; print(*set({heavy.split()}) & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == ""
-    assert set(READERS) == {"text", "code", "pdf", "image", "html"}
+    assert set(READERS) == {"text", "code", "pdf", "image", "html", "archive"}

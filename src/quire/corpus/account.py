@@ -62,6 +62,9 @@ class Account:
         kept: files that gave at least one document.
         dropped: files left out by a rule.
         failed: files that could not be read.
+        members: members of archives, mails and the like that were kept, dropped and failed, by outcome; those that are
+            archives themselves are counted by what they hold.
+        member_rules: why members were dropped or failed, most first.
         rules: why files were dropped or failed, most files first.
         failures: the failed files, largest first, at most `FAILURES_TOLD`.
         documents: documents in the corpus.
@@ -79,6 +82,8 @@ class Account:
     kept: Tally
     dropped: Tally
     failed: Tally
+    members: Mapping[str, Tally]
+    member_rules: tuple[Rule, ...]
     rules: tuple[Rule, ...]
     failures: tuple[FailedFile, ...]
     documents: int
@@ -98,13 +103,13 @@ class Account:
             QuireError: it does not, which is a fault of quire.
         """
         ended = self.kept + self.dropped + self.failed
-        by_rule = {outcome: Tally() for outcome in OUTCOMES}
-        for rule in self.rules:
-            by_rule[rule.outcome] += Tally(rule.files, rule.bytes)
+        by_rule, members_by_rule = _by_outcome(self.rules), _by_outcome(self.member_rules)
         sums = {
             "files and bytes by outcome": (self.found, ended),
             "dropped files by rule": (self.dropped, by_rule["dropped"]),
             "failed files by rule": (self.failed, by_rule["failed"]),
+            "dropped members by rule": (self.members["dropped"], members_by_rule["dropped"]),
+            "failed members by rule": (self.members["failed"], members_by_rule["failed"]),
             "documents by format": (self.documents, sum(share.documents for share in self.formats.values())),
             "text by format": (self.text_bytes, sum(share.text_bytes for share in self.formats.values())),
         }
@@ -131,6 +136,8 @@ class Account:
                 **values,
                 **tallies,
                 **shares,
+                "members": {outcome: Tally(**tally) for outcome, tally in values["members"].items()},
+                "member_rules": tuple(Rule(**rule) for rule in values["member_rules"]),
                 "rules": tuple(Rule(**rule) for rule in values["rules"]),
                 "failures": tuple(FailedFile(**failed) for failed in values["failures"]),
             }
@@ -138,6 +145,13 @@ class Account:
 
 
 FAILURES_TOLD = 100
+
+
+def _by_outcome(rules: tuple[Rule, ...]) -> dict[str, Tally]:
+    tallies = {outcome: Tally() for outcome in OUTCOMES}
+    for rule in rules:
+        tallies[rule.outcome] += Tally(rule.files, rule.bytes)
+    return tallies
 
 
 def megabytes(count: int) -> str:

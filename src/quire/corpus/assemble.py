@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from quire.corpus.account import FAILURES_TOLD, Account, FailedFile, Rule, Share, Tally
+from quire.corpus.account import FAILURES_TOLD, OUTCOMES, Account, FailedFile, Rule, Share, Tally
 from quire.corpus.ledger import Ledger, MetFile
 from quire.corpus.progress import Progress, Step
 from quire.corpus.reading import unpack
@@ -17,7 +17,7 @@ from quire.corpus.report import write_report
 from quire.corpus.settings import IngestSettings
 from quire.corpus.shards import ShardWriter
 from quire.corpus.store import VERSION, FileRecord, ManifestWriter
-from quire.documents.document import Document
+from quire.documents.document import Document, LeftOut
 from quire.errors import QuireError
 
 TEXT_DIGEST_BYTES = 16
@@ -107,6 +107,8 @@ class _Assembly:
         )
         if file.outcome == "kept":
             record = self._keep(file, record)
+        else:
+            self._add_parts(file, record)
         self.manifest.add(record)
 
     def _keep(self, file: MetFile, record: FileRecord) -> FileRecord:
@@ -115,11 +117,8 @@ class _Assembly:
             self.duplicates += file.documents
             detail = f"the same bytes as {self.files_kept[digest]}"
             return replace(record, outcome="dropped", rule="duplicate", detail=detail)
-        first, text_before, twin = self.writer.documents, self.writer.text_bytes, ""
-        for part in self.ledger.parts(file):
-            for document in unpack(part, file.source):
-                copy_of = self._add(document, record)
-                twin = twin or copy_of or ""
+        first, text_before = self.writer.documents, self.writer.text_bytes
+        twin = self._add_parts(file, record)
         documents = self.writer.documents - first
         if not documents:
             return replace(record, outcome="dropped", rule="duplicate", detail=f"the same text as {twin}")
@@ -127,22 +126,49 @@ class _Assembly:
         text_bytes = self.writer.text_bytes - text_before
         return replace(record, documents=documents, text_bytes=text_bytes, first_document=first)
 
+    def _add_parts(self, file: MetFile, record: FileRecord) -> str:
+        """Write the documents of a file and a row for each of its members; return whose text one of them repeats."""
+        twin, member = "", None
+        for packed in self.ledger.parts(file):
+            for part in unpack(packed, file.source):
+                if member is not None and (isinstance(part, LeftOut) or part.member != member.member):
+                    self.manifest.add(member)
+                    member = None
+                if isinstance(part, LeftOut):
+                    self.manifest.add(_left_out(part, record))
+                    continue
+                if part.member is not None and member is None:
+                    member = replace(record, member=part.member, size=part.size or 0, sha256=part.sha256)
+                    member = replace(member, outcome="dropped", rule="duplicate", detail=None)
+                text_before, first = self.writer.text_bytes, self.writer.documents
+                copy_of = self._add(part, record)
+                twin = twin or copy_of or ""
+                if member is None:
+                    continue
+                if copy_of is None:
+                    member = replace(
+                        member,
+                        outcome="kept",
+                        rule=None,
+                        detail=None,
+                        documents=member.documents + 1,
+                        text_bytes=member.text_bytes + self.writer.text_bytes - text_before,
+                        first_document=first if member.first_document is None else member.first_document,
+                    )
+                elif member.outcome == "dropped":
+                    member = replace(member, detail=f"the same text as {copy_of}")
+        if member is not None:
+            self.manifest.add(member)
+        return twin
+
     def _add(self, document: Document, file: FileRecord) -> str | None:
         """Write a document, unless its text is in the corpus already: then return where."""
         text = document.text.encode()
         digest = hashlib.blake2b(text, digest_size=TEXT_DIGEST_BYTES).digest()
-        record = replace(file, member=document.member, size=None, sha256=document.sha256)
         if self.deduplicate and digest in self.texts_kept:
             self.duplicates += 1
-            copy_of = self.manifest.source_of(self.texts_kept[digest]) or file.path
-            if document.member is not None:
-                detail = f"the same text as {copy_of}"
-                self.manifest.add(replace(record, outcome="dropped", rule="duplicate", detail=detail))
-            return copy_of
-        identity = self.writer.add(document)
-        self.texts_kept[digest] = identity
-        if document.member is not None:
-            self.manifest.add(replace(record, documents=1, text_bytes=len(text), first_document=identity))
+            return self.manifest.source_of(self.texts_kept[digest]) or file.path
+        self.texts_kept[digest] = self.writer.add(document)
         pages = len({span.page for span in document.pages if span.page is not None})
         self.pages += pages
         share = Share(1, pages, len(text))
@@ -151,17 +177,21 @@ class _Assembly:
             _count(self.languages, document.language, share)
         return None
 
+    def _rules(self, name: str, which: str) -> tuple[Rule, ...]:
+        # SQLite takes the other columns of a group from the row that has the minimum.
+        rows = self.manifest.execute(
+            f"SELECT outcome, rule, count(*), sum(size), min({name}), coalesce(detail, '') FROM files "
+            f"WHERE {which} AND outcome <> 'kept' GROUP BY outcome, rule ORDER BY outcome, count(*) DESC, rule"
+        )
+        return tuple(Rule(*row) for row in rows)
+
     def account(self, run: Run) -> Account:
         """Add up the manifest's rows; what was counted on the way is for `Account.verify` to compare with."""
         rows = self.manifest.execute(
-            "SELECT outcome, count(*), sum(size) FROM files WHERE member IS NULL GROUP BY outcome"
+            "SELECT member IS NULL, outcome, count(*), sum(size) FROM files GROUP BY member IS NULL, outcome"
         )
-        ended = {outcome: Tally(files, size) for outcome, files, size in rows}
-        # SQLite takes the other columns of a group from the row that has the minimum.
-        rules = self.manifest.execute(
-            "SELECT outcome, rule, count(*), sum(size), min(path), coalesce(detail, '') FROM files "
-            "WHERE member IS NULL AND outcome <> 'kept' GROUP BY outcome, rule ORDER BY outcome, count(*) DESC, rule"
-        )
+        ended = {outcome: Tally(files, size) for whole, outcome, files, size in rows if whole}
+        members = {outcome: Tally(files, size) for whole, outcome, files, size in rows if not whole}
         failures = self.manifest.execute(
             "SELECT path, size, rule, detail FROM files WHERE member IS NULL AND outcome = 'failed' "
             f"ORDER BY size DESC, path LIMIT {FAILURES_TOLD}"
@@ -174,7 +204,9 @@ class _Assembly:
             kept=ended.get("kept", Tally()),
             dropped=ended.get("dropped", Tally()),
             failed=ended.get("failed", Tally()),
-            rules=tuple(Rule(*row) for row in rules),
+            members={outcome: members.get(outcome, Tally()) for outcome in OUTCOMES},
+            member_rules=self._rules("path || '!' || member", "member IS NOT NULL"),
+            rules=self._rules("path", "member IS NULL"),
             failures=tuple(FailedFile(*row) for row in failures),
             documents=documents,
             duplicates=self.duplicates,
@@ -186,6 +218,18 @@ class _Assembly:
             seconds=time.monotonic() - run.begun,
             fingerprint=self.writer.fingerprint,
         )
+
+
+def _left_out(part: LeftOut, file: FileRecord) -> FileRecord:
+    return replace(
+        file,
+        member=part.member,
+        size=part.size,
+        sha256=part.sha256,
+        outcome=part.outcome,
+        rule=part.rule,
+        detail=part.detail,
+    )
 
 
 def _count(shares: dict[str, Share], key: str, more: Share) -> None:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from quire.documents.document import Document, DroppedFile, Span
+from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span
 from quire.documents.sandbox import note
 from quire.documents.settings import ReadSettings
 from quire.errors import PasswordError, ReadError
 
-Reader = Callable[[Path, str, ReadSettings], list[Document]]
+Reader = Callable[[Path, str, ReadSettings], Iterable[Part]]
 
 SETTLED_NS = 2_000_000_000  # coarser than the clock of any file system in use
 PART_CHARACTERS = 4_000_000  # of text in one packed part: what the parent holds unpacked at a time
@@ -68,7 +68,7 @@ class Reading:
         sha256: of the bytes; None where they could not be hashed, and nothing can be remembered.
         stamp: the file as it was before it was hashed.
         settled: the file had rested long enough then for its stamp to be trusted.
-        parts: the documents, packed.
+        parts: the documents and the members left out, packed; a file of which nothing is kept may have some too.
         documents: how many they are.
         text_bytes: UTF-8 bytes of their text.
     """
@@ -100,8 +100,7 @@ def read_task(task: Task) -> Reading:
     try:
         before = stamp_of(task.path)
         settled = max(before.mtime_ns, before.ctime_ns) < time.time_ns() - SETTLED_NS
-        too_large = before.size > task.settings.max_file_bytes  # the reader will drop it: not worth hashing
-        sha256 = None if too_large else _sha256(task.path)
+        sha256 = None if _is_too_large(task, before) else _sha256(task.path)
         if sha256 in task.known:
             return Reading("known", sha256=sha256, stamp=before, settled=settled)
         note(sha256=sha256, stamp=before, settled=settled)
@@ -113,6 +112,15 @@ def read_task(task: Task) -> Reading:
         return Reading("failed", "no-access", error.strerror or str(error))
 
 
+def _is_too_large(task: Task, stamp: Stamp) -> bool:
+    """Whether the reader will drop the file unread, so that it is not worth hashing."""
+    if stamp.size <= task.settings.max_file_bytes:
+        return False
+    from quire.documents.read import is_piecewise
+
+    return not is_piecewise(Path(os.fsdecode(task.path)), task.source)
+
+
 def _read(task: Task) -> Reading:
     if task.reader is not None:
         reader = task.reader
@@ -120,19 +128,47 @@ def _read(task: Task) -> Reading:
         from quire.documents.read import read_file
 
         reader = read_file
+    count = _Count()
     try:
-        documents = [_clean(document) for document in reader(Path(os.fsdecode(task.path)), task.source, task.settings)]
+        parts = tuple(pack(count.of(reader(Path(os.fsdecode(task.path)), task.source, task.settings))))
     except DroppedFile as dropped:
         return Reading("dropped", dropped.rule, dropped.detail)
     except PasswordError as error:
         return Reading("failed", "password", _sentence(error, task))
     except ReadError as error:
         return Reading("failed", "damaged", _sentence(error, task))
-    written = [document for document in documents if document.text.strip()]
-    if not written:
+    if count.documents:
+        return Reading("kept", parts=parts, documents=count.documents, text_bytes=count.text_bytes)
+    if not count.members:
         return Reading("dropped", "no-text", "nothing but white space was found in it")
-    text_bytes = sum(len(document.text.encode()) for document in written)
-    return Reading("kept", parts=tuple(pack(written)), documents=len(written), text_bytes=text_bytes)
+    outcome, rule = ("failed", "damaged") if count.failed == count.members else ("dropped", "no-text")
+    members = "its one member gave" if count.members == 1 else f"none of its {count.members:,} members gave any"
+    return Reading(outcome, rule, f"{members} text", parts=parts)
+
+
+class _Count:
+    """Counts what a reader yields, on the way to where it is packed."""
+
+    def __init__(self) -> None:
+        self.documents = self.text_bytes = self.members = self.failed = 0
+
+    def of(self, parts: Iterable[Part]) -> Iterator[Part]:
+        """Yield the parts; a document of white space becomes a member left out, or nothing if it is none."""
+        for part in parts:
+            if isinstance(part, Document) and part.text.strip():
+                self.documents += 1
+                self.text_bytes += len(part.text.encode("utf-8", "replace"))
+                yield _clean(part)
+            elif isinstance(part, LeftOut):
+                yield self._left_out(part)
+            elif part.member is not None:
+                why = ("dropped", "no-text", "nothing but white space")
+                yield self._left_out(LeftOut(part.member, part.size or 0, *why, part.sha256))
+
+    def _left_out(self, part: LeftOut) -> LeftOut:
+        self.members += 1
+        self.failed += part.outcome == "failed"
+        return part
 
 
 def _sentence(error: ReadError, task: Task) -> str:
@@ -161,15 +197,18 @@ def _clean(document: Document) -> Document:
     return Document(**values)
 
 
-def pack(documents: Iterable[Document]) -> Iterator[bytes]:
-    """Yield the documents as compressed JSON, a few million characters of text a part."""
+def pack(parts: Iterable[Part]) -> Iterator[bytes]:
+    """Yield documents and members left out as compressed JSON, a few million characters of text a part."""
     rows: list[dict[str, Any]] = []
     characters = 0
-    for document in documents:
-        values = {name: getattr(document, name) for name in Document.__slots__ if name != "source"}
-        spans = [[span.start, span.end, span.page, span.byte_start, span.byte_end] for span in document.pages]
-        rows.append({**values, "pages": spans})
-        characters += len(document.text)
+    for part in parts:
+        values = {name: getattr(part, name) for name in part.__slots__ if name != "source"}
+        if isinstance(part, Document):
+            spans = [[span.start, span.end, span.page, span.byte_start, span.byte_end] for span in part.pages]
+            values["pages"] = spans
+            characters += len(part.text)
+        rows.append(values)
+        characters += 100  # of everything else
         if characters >= PART_CHARACTERS:
             yield _compress(rows)
             rows, characters = [], 0
@@ -181,7 +220,10 @@ def _compress(rows: list[dict[str, Any]]) -> bytes:
     return zlib.compress(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode(), 1)
 
 
-def unpack(part: bytes, source: str) -> list[Document]:
-    """Return the documents of one packed part, as documents of the file `source`."""
-    rows = json.loads(zlib.decompress(part))
-    return [Document(**{**row, "source": source, "pages": tuple(Span(*span) for span in row["pages"])}) for row in rows]
+def unpack(packed: bytes, source: str) -> Iterator[Part]:
+    """Yield what `pack` packed, as of the file `source`."""
+    for row in json.loads(zlib.decompress(packed)):
+        if "text" in row:
+            yield Document(**{**row, "source": source, "pages": tuple(Span(*span) for span in row["pages"])})
+        else:
+            yield LeftOut(**row)

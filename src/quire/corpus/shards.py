@@ -80,7 +80,7 @@ class ShardWriter:
         identity = self.documents
         text = document.text.encode()
         spans = [asdict(span) for span in document.pages]
-        row = {name: getattr(document, name) for name in Document.__slots__ if name not in ("text", "pages")}
+        row = {name: getattr(document, name) for name in Document.__slots__ if name not in ("text", "pages", "size")}
         self._digest.update(
             json.dumps([row, spans, hashlib.sha256(text).hexdigest()], sort_keys=True, ensure_ascii=True).encode()
         )

@@ -18,7 +18,7 @@ from quire.documents.document import Document
 from quire.errors import FormatError, QuireError
 
 MANIFEST = "manifest.sqlite"
-VERSION = 1
+VERSION = 2
 AGAIN = "Run `quire ingest` again with the same folders"
 
 MANIFEST_SCHEMA = """
@@ -41,7 +41,7 @@ class CorpusDocument:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """One row of the manifest: a file, or a member of one; `size` is None for a member.
+    """One row of the manifest: a file, or a member of one with its bytes unpacked.
 
     Args:
         first_document: id of the first of its `documents` in the corpus, or None where it has none.
@@ -49,7 +49,7 @@ class FileRecord:
 
     path: str
     member: str | None
-    size: int | None
+    size: int
     sha256: str | None
     settings: str | None
     outcome: str

@@ -38,6 +38,7 @@ class Document:
         language: the programming language of code, such as "Python".
         license: an SPDX identifier that the file itself states.
         ocr_confidence: mean over the recognised lines, 0 to 1; None where nothing was recognised from a picture.
+        size: bytes of the member, unpacked; None for a document of a whole file.
     """
 
     text: str
@@ -49,6 +50,32 @@ class Document:
     language: str | None = None
     license: str | None = None
     ocr_confidence: float | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A member of a source file that gave no document, and why.
+
+    Args:
+        member: its path inside the file, or what else names it there, such as "page 7".
+        size: its bytes, unpacked; 0 where that is not known.
+        outcome: "dropped" by a rule or "failed".
+        rule: the rule's name, such as "unsupported" or "damaged".
+        detail: one sentence for the account, without a final full stop.
+        sha256: of its bytes, in hexadecimal, where they were read.
+    """
+
+    member: str
+    size: int
+    outcome: str
+    rule: str
+    detail: str
+    sha256: str | None = None
+
+
+Part = Document | LeftOut
+"""What a reader yields."""
 
 
 class DroppedFile(Exception):  # noqa: N818 - not an error: a file that is left out for a stated reason

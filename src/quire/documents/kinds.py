@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from quire.documents import languages
 from quire.documents.document import DroppedFile
+from quire.documents.formats import archive
 from quire.documents.formats.text import MEDIA_TYPES as TEXT_TYPES
 from quire.errors import ReadError
 
@@ -31,8 +32,7 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys((".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers"), "a spreadsheet"),
     **dict.fromkeys((".ppt", ".pptx", ".pptm", ".odp", ".key"), "a slide deck"),
     **dict.fromkeys((".epub", ".mobi", ".azw", ".azw3", ".fb2", ".djvu", ".chm"), "an electronic book"),
-    **dict.fromkeys((".zip", ".jar", ".war", ".whl", ".egg", ".7z", ".rar", ".cab", ".iso"), "an archive"),
-    **dict.fromkeys((".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".br"), "an archive"),
+    **dict.fromkeys((".7z", ".rar", ".cab", ".iso", ".zst", ".lz4", ".br"), "an archive of a kind not read"),
     **dict.fromkeys((".eml", ".msg", ".mbox", ".pst"), "mail"),
     **dict.fromkeys((".ipynb",), "a notebook"),
     **dict.fromkeys((".sqlite", ".sqlite3", ".db", ".parquet", ".feather", ".arrow", ".mdb"), "a table or database"),
@@ -74,6 +74,11 @@ def kind_of(name: str, data: bytes) -> Kind:
         raise ReadError(f"no PDF header in the first {PDF_HEADER_WITHIN} bytes, so this is not a PDF", where=name)
     if extension in IMAGE_EXTENSIONS:
         raise ReadError(f"not a picture: the content of this {extension} file is of another kind", where=name)
+    if extension in archive.EXTENSIONS:
+        packed = archive.archive_type(data) or (archive.TAR if extension == ".tar" else None)
+        if packed is None:
+            raise ReadError(f"the content of this {extension} file is of another kind", where=name)
+        return Kind("archive", packed)
     if extension in HTML_EXTENSIONS:
         return Kind("html", "text/html")
     if extension in TEXT_TYPES:
@@ -82,8 +87,11 @@ def kind_of(name: str, data: bytes) -> Kind:
     language = languages.language_of(name, head)
     if language is not None:
         return Kind("code", languages.MEDIA_TYPES[language], language)
-    if data.startswith((b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a", b"\xfd7zXZ\x00", b"BZh")):
-        raise DroppedFile("unsupported", "an archive by its first bytes is not read yet")
+    packed = archive.archive_type(data)
+    if packed is not None:
+        return Kind("archive", packed)
+    if data.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a")):
+        raise DroppedFile("unsupported", "an archive of a kind not read, by its first bytes")
     if _HTML_START.match(data[:4096]):
         return Kind("html", "text/html")
     return Kind("text", "text/plain")

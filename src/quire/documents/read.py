@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from quire.documents.document import Document, DroppedFile
+from quire.documents.document import DroppedFile, Part
+from quire.documents.formats.archive import read_archive
 from quire.documents.formats.code import read_code
 from quire.documents.formats.html import read_html
 from quire.documents.formats.image import read_image
+from quire.documents.formats.members import Budget
 from quire.documents.formats.pdf import read_pdf
 from quire.documents.formats.reader import Reader, SourceFile
 from quire.documents.formats.text import read_text
-from quire.documents.kinds import kind_of
+from quire.documents.kinds import Kind, kind_of
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
 
-__all__ = ["READERS", "DroppedFile", "read_bytes", "read_file"]
+__all__ = ["READERS", "DroppedFile", "is_piecewise", "read_bytes", "read_file"]
 
 READERS: dict[str, Reader] = {
     "text": read_text,
@@ -24,11 +27,18 @@ READERS: dict[str, Reader] = {
     "pdf": read_pdf,
     "image": read_image,
     "html": read_html,
+    "archive": read_archive,
 }
 """The reader of each kind that `kind_of` knows."""
 
+PIECEWISE = frozenset(("archive",))
+"""Readers that take a file from its place, a piece at a time: for them `max_file_bytes` is of members."""
 
-def read_file(path: Path, source: str, settings: ReadSettings) -> list[Document]:
+HEAD = 65536
+"""Bytes from the start of a file that say what it is."""
+
+
+def read_file(path: Path, source: str, settings: ReadSettings) -> Iterable[Part]:
     """Read one file as what its name and content say it is.
 
     Args:
@@ -37,7 +47,7 @@ def read_file(path: Path, source: str, settings: ReadSettings) -> list[Document]
         settings: limits, and how pictures are read.
 
     Returns:
-        at least one document.
+        its documents, at least one, and whatever in it was left out; of an archive they are read as they are taken.
 
     Raises:
         DroppedFile: a rule leaves it out: "empty", "binary", "unsupported", "too-large" or "no-text".
@@ -47,23 +57,54 @@ def read_file(path: Path, source: str, settings: ReadSettings) -> list[Document]
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
+            head = file.read(HEAD)
+            if not head:
+                raise DroppedFile("empty", "0 bytes")
+            kind = _kind(source.rsplit("/", 1)[-1], head, source)
+            if kind.reader in PIECEWISE:
+                whole = SourceFile(b"", source, kind.media_type, kind.language, path=path)
+                return READERS[kind.reader](whole, settings)
             if size > settings.max_file_bytes:
                 limit = settings.max_file_bytes
                 raise DroppedFile("too-large", f"{size:,} bytes, more than max_file_bytes = {limit:,}")
-            data = file.read(settings.max_file_bytes + 1)
+            data = head + file.read(settings.max_file_bytes + 1)
     except OSError as error:
         raise ReadError(f"cannot be opened: {error.strerror or error}", where=source) from error
     return read_bytes(data, source, settings)
 
 
-def read_bytes(data: bytes, source: str, settings: ReadSettings, *, member: str | None = None) -> list[Document]:
-    """Read the bytes of a file, or of one `member` of the archive `source`; raises as `read_file` does."""
+def is_piecewise(path: Path, source: str) -> bool:
+    """Return whether the file is read a piece at a time, however large it is. Raises OSError."""
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    try:
+        return kind_of(source.rsplit("/", 1)[-1], head).reader in PIECEWISE
+    except (DroppedFile, ReadError):
+        return False
+
+
+def read_bytes(
+    data: bytes, source: str, settings: ReadSettings, *, member: str | None = None, budget: Budget | None = None
+) -> Iterable[Part]:
+    """Read the bytes of a file, or of one `member` of the archive `source`; raises as `read_file` does.
+
+    Args:
+        data: all of them.
+        source: what its documents are to say they come from.
+        settings: limits, and how pictures are read.
+        member: the path inside the archive.
+        budget: what members of the archive may still cost, for archives inside of it.
+    """
     if not data:
         raise DroppedFile("empty", "0 bytes")
     name = (source if member is None else member).rsplit("/", 1)[-1]
-    try:
-        kind = kind_of(name, data)
-    except ReadError as error:
-        raise ReadError(error.what, where=source if member is None else f"{source}!{member}") from None
-    file = SourceFile(data, source, kind.media_type, kind.language, member)
+    kind = _kind(name, data, source if member is None else f"{source}!{member}")
+    file = SourceFile(data, source, kind.media_type, kind.language, member, budget=budget)
     return READERS[kind.reader](file, settings)
+
+
+def _kind(name: str, data: bytes, where: str) -> Kind:
+    try:
+        return kind_of(name, data)
+    except ReadError as error:
+        raise ReadError(error.what, where=where) from None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from quire.settings import Settings
 
-READERS_VERSION = 1
+READERS_VERSION = 2
 """Raised whenever a reader would give another text for the same bytes; it makes every fingerprint new."""
 
 
@@ -32,7 +32,17 @@ class ReadSettings(Settings):
     """How a file becomes text, and what is too large to try."""
 
     max_file_bytes: int = Field(default=256 * 2**20, ge=1)
-    """Files of more bytes are dropped."""
+    """Files and members of more bytes are dropped; archives, mailboxes and databases are read piece by piece."""
+    password: SecretStr | None = None
+    """Opens PDFs and zip archives that are encrypted; never written anywhere."""
+    max_depth: int = Field(default=4, ge=1, le=32)
+    """Archives and mails inside one another are opened down to this depth."""
+    max_members: int = Field(default=100_000, ge=1)
+    """Members of one file that are read; the others are dropped."""
+    max_unpacked_bytes: int = Field(default=16 * 2**30, ge=1)
+    """Bytes to which the members of one file may unpack together; what is over is dropped."""
+    max_ratio: int = Field(default=200, ge=1)
+    """A member of over 10 MB that unpacks to more than this many times its packed size is dropped as a bomb."""
     max_pages: int = Field(default=5000, ge=1)
     """PDFs and pictures of more pages are dropped."""
     max_pixels: int = Field(default=150_000_000, ge=1, le=178_000_000)  # past that Pillow opens nothing
@@ -48,10 +58,12 @@ class ReadSettings(Settings):
 
     def fingerprint(self) -> str:
         """Return a hash, in hexadecimal, that is the same exactly where every file would give the same text."""
-        return _fingerprint(self, without={"ocr_threads"})
+        # The password shows as stars in what is dumped; what depends on it is the hash alone.
+        secret = "" if self.password is None else self.password.get_secret_value()
+        return _fingerprint(self, without={"ocr_threads", "password"}, secret=secret)
 
 
-def _fingerprint(settings: Settings, without: set[str]) -> str:
-    values = {"readers": READERS_VERSION, **settings.model_dump(mode="json", exclude=without)}
+def _fingerprint(settings: Settings, without: set[str], secret: str = "") -> str:
+    values = {"readers": READERS_VERSION, **settings.model_dump(mode="json", exclude=without), "secret": secret}
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from quire.documents.document import Document
+from quire.documents.document import Part
 from quire.documents.settings import ReadSettings
+
+if TYPE_CHECKING:
+    from quire.documents.formats.members import Budget
 
 
 @dataclass(frozen=True)
@@ -16,11 +22,13 @@ class SourceFile:
     """The bytes of one file, or of one member of an archive, and what they are.
 
     Args:
-        data: all of its bytes.
+        data: all of its bytes; b"" for a file that is read from its `path`, piece by piece.
         source: the POSIX path under the folder that was given.
         media_type: decided by name and content.
         language: the programming language, for code.
         member: the path inside an archive.
+        path: where the file lies; None for a member, whose bytes are in `data`.
+        budget: what the members of the outermost file may still cost; None outside of any.
     """
 
     data: bytes
@@ -28,10 +36,21 @@ class SourceFile:
     media_type: str
     language: str | None = None
     member: str | None = None
+    path: Path | None = None
+    budget: Budget | None = None
 
     @functools.cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
+
+    def open(self) -> BinaryIO:
+        """Return the bytes as a file that can be read and sought in; close it."""
+        return io.BytesIO(self.data) if self.path is None else open(self.path, "rb")
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        return len(self.data) if self.path is None else self.path.stat().st_size
 
     @property
     def where(self) -> str:
@@ -40,7 +59,7 @@ class SourceFile:
 
 
 class Reader(Protocol):
-    """Makes documents of one format.
+    """Makes documents of one format; what holds members also yields a `LeftOut` for each that gave none.
 
     Raises:
         DroppedFile: there is nothing to keep, by a rule.
@@ -48,4 +67,4 @@ class Reader(Protocol):
         PasswordError: they are encrypted.
     """
 
-    def __call__(self, file: SourceFile, settings: ReadSettings, /) -> list[Document]: ...
+    def __call__(self, file: SourceFile, settings: ReadSettings, /) -> Iterable[Part]: ...

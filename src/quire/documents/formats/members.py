@@ -1,0 +1,180 @@
+"""Files inside files: each member is read as a file of its own, under limits that hold for all of them together."""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
+
+from quire.documents.document import Document, DroppedFile, LeftOut, Part
+from quire.documents.formats.reader import SourceFile
+from quire.documents.sandbox import page_done
+from quire.documents.settings import ReadSettings
+from quire.errors import PasswordError, ReadError
+
+RATIO_FROM = 10_000_000
+"""Members of fewer bytes are never taken for bombs: a file of zeros is small and packs well."""
+
+REST = "(the rest)"
+"""The name under which the account has what could not even be listed."""
+
+# What the standard library raises on packed data that are broken or cut short.
+BROKEN = (OSError, EOFError, ValueError, KeyError, IndexError, zlib.error, lzma.LZMAError, NotImplementedError)
+
+_BLOCK = 1 << 20
+
+
+@dataclass
+class Budget:
+    """What the members of one file may still cost, those of archives inside of it included.
+
+    Args:
+        bytes: that may still be unpacked.
+        members: that may still be met.
+        depth: how many archives the members lie in: 1 for those of the file itself.
+        names: members met so far, so that no two are called the same.
+    """
+
+    bytes: int
+    members: int
+    depth: int = 0
+    names: set[str] = field(default_factory=set)
+
+
+class Members:
+    """Reads the members of one file as they come and accounts for each of them.
+
+    Use it as a context: it is one level of nesting.
+
+    Args:
+        file: the archive, mail or the like.
+        settings: limits, and how members are read.
+    """
+
+    def __init__(self, file: SourceFile, settings: ReadSettings) -> None:
+        self._file = file
+        self._settings = settings
+        self._budget = file.budget or Budget(settings.max_unpacked_bytes, settings.max_members)
+
+    def __enter__(self) -> Members:
+        """Go one level down.
+
+        Raises:
+            DroppedFile: "too-deep", where there are more archives in one another than `max_depth`.
+        """
+        deepest = self._settings.max_depth
+        if self._budget.depth >= deepest:
+            raise DroppedFile("too-deep", f"inside {self._budget.depth} others, and max_depth = {deepest}")
+        self._budget.depth += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._budget.depth -= 1
+
+    def left_out(self, name: str, size: int, rule: str, detail: str, outcome: str = "dropped") -> LeftOut:
+        """Return the account of a member that is not read at all."""
+        self._budget.members -= 1
+        return LeftOut(self._called(name), size, outcome, rule, detail)
+
+    def rest(self, error: Exception) -> LeftOut:
+        """Return the account of what comes after the place where the file is broken."""
+        what = error.what if isinstance(error, ReadError) else str(error) or type(error).__name__
+        return LeftOut(self._called(REST), 0, "failed", "damaged", f"broken from here on: {what}")
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no member may be read any more: to list those that follow is all that is left to do."""
+        return self._budget.members <= 0 or self._budget.bytes <= 0
+
+    def read(self, name: str, size: int, packed: int | None, opened: Callable[[], BinaryIO]) -> Iterator[Part]:
+        """Yield the documents of one member, or why there are none.
+
+        Args:
+            name: its path inside the file; it is only ever a name, nothing is written there.
+            size: its bytes unpacked, as the archive says; 0 where it does not.
+            packed: its bytes packed; None where that is not known.
+            opened: opens the member for reading.
+        """
+        member = self._called(name)
+        self._budget.members -= 1
+        if self._budget.members < 0:
+            most = self._settings.max_members
+            yield LeftOut(member, size, "dropped", "too-many", f"more than max_members = {most:,} in one file")
+            return
+        try:
+            data = self._unpacked(size, packed, opened)
+        except DroppedFile as dropped:
+            yield LeftOut(member, size, "dropped", dropped.rule, dropped.detail)
+        except PasswordError as error:
+            yield LeftOut(member, size, "failed", "password", error.what)
+        except ReadError as error:
+            yield LeftOut(member, size, "failed", "damaged", error.what)
+        else:
+            yield from self._read(member, data)
+            page_done()
+
+    def _read(self, member: str, data: bytes) -> Iterator[Part]:
+        from quire.documents.read import read_bytes
+
+        source = self._file.source
+        sha256 = SourceFile(data, source, "").sha256
+        gave = False
+        why = ("dropped", "no-text", "there is no text in it")
+        try:
+            for part in read_bytes(data, source, self._settings, member=member, budget=self._budget):
+                gave = True
+                own = isinstance(part, Document) and part.size is None
+                yield replace(part, size=len(data)) if own else part
+        except DroppedFile as dropped:
+            why = ("dropped", dropped.rule, dropped.detail)
+        except PasswordError as error:
+            why = ("failed", "password", error.what)
+        except ReadError as error:
+            why = ("failed", "damaged", error.what)
+        if not gave:
+            yield LeftOut(member, len(data), *why, sha256)
+
+    def _unpacked(self, size: int, packed: int | None, opened: Callable[[], BinaryIO]) -> bytes:
+        settings = self._settings
+        most = min(settings.max_file_bytes, self._budget.bytes)
+        if packed is not None:  # an archive that lies about sizes is caught while unpacking, one that does not before
+            most = min(most, max(RATIO_FROM, packed * settings.max_ratio))
+        if size > most:
+            raise self._too_large(size, packed, most)
+        try:
+            with opened() as stream:
+                blocks, length = [], 0
+                while length <= most and (block := stream.read(_BLOCK)):
+                    blocks.append(block)
+                    length += len(block)
+        except RuntimeError as error:  # what zipfile raises for a password that is missing or wrong
+            raise PasswordError(f"protected by a password: {error}") from error
+        except BROKEN as error:
+            raise ReadError(f"cannot be unpacked: {error or type(error).__name__}") from error
+        if length > most:
+            raise self._too_large(length, packed, most)
+        self._budget.bytes -= length
+        return b"".join(blocks)
+
+    def _too_large(self, size: int, packed: int | None, most: int) -> DroppedFile:
+        settings = self._settings
+        if most >= settings.max_file_bytes:
+            return DroppedFile("too-large", f"{size:,} bytes, more than max_file_bytes = {settings.max_file_bytes:,}")
+        if most == self._budget.bytes:
+            limit = settings.max_unpacked_bytes
+            return DroppedFile("too-large", f"the members of one file may unpack to max_unpacked_bytes = {limit:,}")
+        ratio = f"more than max_ratio = {settings.max_ratio} times the {packed or 0:,} bytes it is packed in"
+        return DroppedFile("zip-bomb", f"{size:,} bytes or more, {ratio}")
+
+    def _called(self, name: str) -> str:
+        """Return what the account calls a member: its way through the archives, and no other member's name."""
+        printable = name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00") or "(no name)"
+        full = printable if self._file.member is None else f"{self._file.member}!{printable}"
+        unique, number = full, 1
+        while unique in self._budget.names:
+            number += 1
+            unique = f"{full} ({number})"
+        self._budget.names.add(unique)
+        return unique

@@ -1,0 +1,223 @@
+"""Archives: every member is read or accounted for, whatever is in them and however broken they are."""
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import tarfile
+import zipfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quire.documents.document import Document, DroppedFile, LeftOut
+from quire.documents.read import read_bytes, read_file
+from quire.documents.settings import ReadSettings
+from quire.errors import ReadError
+
+DEFAULT = ReadSettings()
+names = st.text(st.characters(codec="utf-8", exclude_characters="\0/\\"), min_size=1, max_size=12)
+trees = st.dictionaries(names, st.binary(max_size=60) | st.just(b"some words"), max_size=6)
+
+
+def zipped(files, **options):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, **options) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def tarred(files, mode="w"):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def read(data, name="a.zip", settings=DEFAULT):
+    return list(read_bytes(data, name, settings))
+
+
+def outcomes(parts):
+    return {part.member: "kept" if isinstance(part, Document) else part.rule for part in parts}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.zip", zipped({"b/c.txt": b"words", "d.py": b"x = 1\n"})),
+        ("a.tar", tarred({"b/c.txt": b"words", "d.py": b"x = 1\n"})),
+        ("a.tar.gz", tarred({"b/c.txt": b"words", "d.py": b"x = 1\n"}, "w:gz")),
+        ("a.tgz", tarred({"b/c.txt": b"words", "d.py": b"x = 1\n"}, "w:gz")),
+        ("a.tar.bz2", tarred({"b/c.txt": b"words", "d.py": b"x = 1\n"}, "w:bz2")),
+        ("a.txz", tarred({"b/c.txt": b"words", "d.py": b"x = 1\n"}, "w:xz")),
+        ("no extension", zipped({"b/c.txt": b"words", "d.py": b"x = 1\n"})),
+        ("neither", tarred({"b/c.txt": b"words", "d.py": b"x = 1\n"})),
+    ],
+)
+def test_each_member_is_a_document_of_its_own_kind(name, data, tmp_path):
+    (tmp_path / "file").write_bytes(data)
+    for text, code in (read(data, name), read_file(tmp_path / "file", name, DEFAULT)):
+        assert (text.member, text.text, text.source, text.size) == ("b/c.txt", "words", name, 5)
+        assert text.sha256 == hashlib.sha256(b"words").hexdigest()
+        assert (code.member, code.language, code.media_type) == ("d.py", "Python", "text/x-python")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "member"),
+    [
+        ("notes.txt.gz", gzip.compress(b"words"), "notes.txt"),
+        ("notes.md.bz2", bz2.compress(b"words"), "notes.md"),
+        ("notes.xz", lzma.compress(b"words"), "notes"),
+        ("notes", gzip.compress(b"words"), "notes.unpacked"),
+    ],
+)
+def test_a_packed_file_is_its_one_member(name, data, member):
+    (document,) = read(data, name)
+    assert (document.member, document.text) == (member, "words")
+
+
+@given(trees)
+def test_the_members_of_a_zip_add_up(files):
+    if not files:
+        with pytest.raises(DroppedFile, match="empty"):
+            read(zipped(files))
+        return
+    parts = read(zipped(files))
+    assert len(parts) == len(files)
+    assert sum(part.size for part in parts) == sum(map(len, files.values()))
+    assert len({part.member for part in parts}) == len(files)
+
+
+@given(st.recursive(trees, lambda inner: st.dictionaries(names.map(lambda name: f"{name}.zip"), inner, max_size=2)))
+def test_archives_in_archives_add_up(tree):
+    def build(node):
+        return zipped({name: build(part) if isinstance(part, dict) else part for name, part in node.items()})
+
+    def leaves(node, depth):
+        if not node or depth > DEFAULT.max_depth:
+            return 1  # the empty archive itself, or the one that is not opened
+        return sum(leaves(part, depth + 1) if isinstance(part, dict) else 1 for part in node.values())
+
+    if not tree:
+        return
+    assert len(read(build(tree))) == leaves(tree, 1)
+
+
+def test_the_way_through_archives_is_the_name():
+    inner = zipped({"c.txt": b"words"})
+    (document,) = read(zipped({"b/inner.zip": tarred({"x/i.zip": inner})}), "outer.zip")
+    assert document.member == "b/inner.zip!x/i.zip!c.txt"
+
+
+def test_too_deep_is_left_out_and_says_so():
+    data = zipped({"a.txt": b"words"})
+    for _ in range(DEFAULT.max_depth):
+        data = zipped({"in.zip": data})
+    (left,) = read(data)
+    assert isinstance(left, LeftOut)
+    assert (left.rule, left.outcome) == ("too-deep", "dropped")
+
+
+def test_what_a_member_is_not_is_said_of_the_member():
+    parts = read(
+        zipped({"a.txt": b"words", "b.bin": b"\0\1", "c.pdf": b"no PDF", "d.txt": b"", "e.mp3": b"x", "f.txt": b" "})
+    )
+    assert outcomes(parts) == {
+        "a.txt": "kept",
+        "b.bin": "binary",
+        "c.pdf": "damaged",
+        "d.txt": "empty",
+        "e.mp3": "unsupported",
+        "f.txt": "empty",
+    }
+
+
+def test_names_that_climb_out_are_only_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for data in (
+        zipped({"../../x.txt": b"words", "/etc/y.txt": b"more"}),
+        tarred({"../../x.txt": b"words", "/y.txt": b"m"}),
+    ):
+        assert {part.text for part in read(data, "a.zip" if data[:2] == b"PK" else "a.tar")} >= {"words"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_members_of_one_name_stay_apart():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.txt", b"one")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a.txt", b"two")
+    assert [(part.member, part.text) for part in read(buffer.getvalue())] == [("a.txt", "one"), ("a.txt (2)", "two")]
+
+
+def test_a_bomb_costs_no_more_than_the_limit():
+    bomb = zipped({"a.txt": b"words", "zeros.txt": b"a" * 60_000_000, "b.txt": b"more"})
+    assert outcomes(read(bomb)) == {"a.txt": "kept", "zeros.txt": "zip-bomb", "b.txt": "kept"}
+    (left,) = read(gzip.compress(b"a" * 60_000_000), "zeros.gz")
+    assert left.rule == "zip-bomb"
+
+
+def test_the_members_together_have_a_limit():
+    files = {f"{number}.txt": b"word " * 20 for number in range(10)}
+    settings = ReadSettings(max_unpacked_bytes=350)
+    for name, data in (("a.zip", zipped(files)), ("a.tar", tarred(files))):
+        rules = list(outcomes(read(data, name, settings)).values())
+        assert rules == ["kept"] * 3 + ["too-large"] * 7
+    rules = list(outcomes(read(zipped(files), settings=ReadSettings(max_members=4))).values())
+    assert rules == ["kept"] * 4 + ["too-many"] * 6
+    assert set(outcomes(read(zipped(files), settings=ReadSettings(max_file_bytes=99))).values()) == {"too-large"}
+
+
+def test_links_and_devices_in_a_tar_are_left_out():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, kind in (("l", tarfile.SYMTYPE), ("h", tarfile.LNKTYPE), ("p", tarfile.FIFOTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+    assert outcomes(read(buffer.getvalue(), "a.tar")) == {"l": "link", "h": "link", "p": "special"}
+
+
+def test_a_wrong_password_is_told():
+    # A zip whose flag says that it is encrypted: the standard library writes none.
+    data = bytearray(zipped({"a.txt": b"words"}))
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (left,) = read(bytes(data))
+    assert (left.outcome, left.rule) == ("failed", "password")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.gz", "a.txz"])
+def test_what_is_no_archive_is_told(name):
+    with pytest.raises(ReadError, match=r"of another kind|cannot be|not a"):
+        read(b"no archive at all" * 50, name)
+
+
+@given(st.sampled_from(["zip", "tar", "gz", "xz"]), st.data())
+def test_broken_archives_end_in_an_account_or_an_error(kind, data):
+    files = {"a.txt": b"words and words " * 9, "b.txt": b"other words " * 9, "c/d.py": b"x = 1\n" * 30}
+    whole = zipped(files) if kind == "zip" else tarred(files, "w" if kind == "tar" else f"w:{kind}")
+    cut = bytearray(whole[: data.draw(st.integers(1, len(whole)))])
+    for place in data.draw(st.lists(st.integers(0, len(cut) - 1), max_size=4)):
+        cut[place] ^= data.draw(st.integers(1, 255))
+    try:
+        parts = read(bytes(cut), {"zip": "a.zip", "tar": "a.tar"}.get(kind, f"a.tar.{kind}"))
+    except (ReadError, DroppedFile):
+        return
+    assert all(part.text if isinstance(part, Document) else part.detail for part in parts)
+
+
+def test_a_tar_cut_short_keeps_what_came_before(tmp_path):
+    files = {"a.txt": b"words", "b.txt": b"w" * 5000}
+    whole = tarred(files, "w:gz")
+    kept, *rest = read(gzip.compress(gzip.decompress(whole)[:2000]), "a.tar.gz")
+    assert kept.text == "words"
+    assert [(part.outcome, part.rule) for part in rest] == [("failed", "damaged")]
