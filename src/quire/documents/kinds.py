@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from quire.documents import languages
 from quire.documents.document import DroppedFile
-from quire.documents.formats import archive
+from quire.documents.formats import archive, records, table
 from quire.documents.formats.text import MEDIA_TYPES as TEXT_TYPES
 from quire.errors import ReadError
 
@@ -81,6 +81,11 @@ def kind_of(name: str, data: bytes) -> Kind:
         return Kind("archive", packed)
     if extension in HTML_EXTENSIONS:
         return Kind("html", "text/html")
+    if extension in records.MEDIA_TYPES:
+        media_type = records.MEDIA_TYPES[extension]
+        return Kind("json-lines" if media_type == records.LINES else "json", media_type, "JSON")
+    if extension in table.MEDIA_TYPES:
+        return Kind("table", table.MEDIA_TYPES[extension])
     if extension in TEXT_TYPES:
         return Kind("text", TEXT_TYPES[extension])
     head = data[:65536].decode("latin-1")  # enough to see the first line, and which of two rival languages it is

@@ -14,6 +14,8 @@ from quire.documents.formats.image import read_image
 from quire.documents.formats.members import Budget
 from quire.documents.formats.pdf import read_pdf
 from quire.documents.formats.reader import Reader, SourceFile
+from quire.documents.formats.records import read_json, read_json_lines
+from quire.documents.formats.table import read_table
 from quire.documents.formats.text import read_text
 from quire.documents.kinds import Kind, kind_of
 from quire.documents.settings import ReadSettings
@@ -28,10 +30,13 @@ READERS: dict[str, Reader] = {
     "image": read_image,
     "html": read_html,
     "archive": read_archive,
+    "table": read_table,
+    "json": read_json,
+    "json-lines": read_json_lines,
 }
 """The reader of each kind that `kind_of` knows."""
 
-PIECEWISE = frozenset(("archive",))
+PIECEWISE = frozenset(("archive", "table", "json-lines"))
 """Readers that take a file from its place, a piece at a time: for them `max_file_bytes` is of members."""
 
 HEAD = 65536

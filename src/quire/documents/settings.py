@@ -47,6 +47,24 @@ class ReadSettings(Settings):
     """PDFs and pictures of more pages are dropped."""
     max_pixels: int = Field(default=150_000_000, ge=1, le=178_000_000)  # past that Pillow opens nothing
     """Pictures of more pixels are dropped; a scan of A0 at 300 dots per inch has 139,000,000."""
+    main_content: bool = True
+    """Of web pages keep what they are about, without menus, side bars, forms and feet."""
+    links: bool = False
+    """Write where links of web pages, books and office files lead, as Markdown: [words](address)."""
+    comments: bool = True
+    """Keep the comments that people wrote beside the text of office files."""
+    hidden: bool = False
+    """Also read hidden sheets, hidden slides and hidden text of office files."""
+    embedded_pictures: bool = False
+    """Also recognise text in the pictures inside office files and electronic books."""
+    text_column: str | None = Field(default=None, min_length=1)
+    """Column of csv, tsv and database tables that holds the text; unset or missing: the one of prose, if any."""
+    text_field: str | None = Field(default=None, min_length=1)
+    """Field of JSON records that holds the text, as in post.body; unset or missing: guessed by name and length."""
+    text_table: str | None = Field(default=None, min_length=1)
+    """Table of SQLite files that is read; unset: every table that holds text."""
+    notebook_outputs: bool = False
+    """Keep what the cells of notebooks printed, too."""
     ocr: bool = True
     """Recognise text in pictures and in PDF pages that have no usable text layer."""
     ocr_dpi: int = Field(default=150, ge=72, le=400)

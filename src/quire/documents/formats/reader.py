@@ -41,7 +41,13 @@ class SourceFile:
 
     @functools.cached_property
     def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
+        if self.path is None:
+            return hashlib.sha256(self.data).hexdigest()
+        digest = hashlib.sha256()
+        with self.open() as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
 
     def open(self) -> BinaryIO:
         """Return the bytes as a file that can be read and sought in; close it."""
@@ -51,6 +57,10 @@ class SourceFile:
     def size(self) -> int:
         """How many bytes there are."""
         return len(self.data) if self.path is None else self.path.stat().st_size
+
+    def named(self, part: str) -> str:
+        """Return what the account calls a part of this file that is left out, such as "line 7"."""
+        return part if self.member is None else f"{self.member}!{part}"
 
     @property
     def where(self) -> str:

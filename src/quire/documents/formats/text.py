@@ -24,8 +24,6 @@ MEDIA_TYPES: dict[str, str] = {
     ".ltx": "text/x-tex",
     ".sty": "text/x-tex",
     ".cls": "text/x-tex",
-    ".csv": "text/csv",
-    ".tsv": "text/tab-separated-values",
     ".srt": "application/x-subrip",
     ".vtt": "text/vtt",
 }
