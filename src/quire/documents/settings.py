@@ -65,6 +65,10 @@ class ReadSettings(Settings):
     """Table of SQLite files that is read; unset: every table that holds text."""
     notebook_outputs: bool = False
     """Keep what the cells of notebooks printed, too."""
+    pdf_layout: bool = True
+    """Put the lines of PDF pages in reading order, cells into rows and lines into paragraphs; else as the file has them."""
+    running_heads: bool = True
+    """Leave out the running heads, feet and page numbers of PDFs."""
     ocr: bool = True
     """Recognise text in pictures and in PDF pages that have no usable text layer."""
     ocr_dpi: int = Field(default=150, ge=72, le=400)
