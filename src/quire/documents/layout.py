@@ -74,6 +74,12 @@ def in_reading_order(boxes: Sequence[Box]) -> list[list[int]]:
     return rows
 
 
+def in_columns(boxes: Sequence[Box]) -> list[int] | None:
+    """Return the indices of `boxes` column by column, each column in the given order; None where there is but one."""
+    blocks = _blocks(boxes, list(range(len(boxes))))
+    return None if len(blocks) < 2 else [i for block in blocks for i in sorted(block)]
+
+
 def _blocks(boxes: Sequence[Box], members: list[int]) -> list[list[int]]:
     """Return `members` as blocks of one column each, in the order they are read."""
     cut = _best_cut(boxes, members)

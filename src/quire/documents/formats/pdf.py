@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from quire.documents.document import Document, DroppedFile
+from quire.documents.document import DroppedFile, Part
+from quire.documents.formats.furniture import running
+from quire.documents.formats.hyphenation import join_words
+from quire.documents.formats.members import Members
 from quire.documents.formats.pages import Page, document_of
+from quire.documents.formats.pdf_lines import TextLine, lines_of
+from quire.documents.formats.pdf_order import in_order
+from quire.documents.formats.pdf_paragraphs import text_of
 from quire.documents.formats.reader import SourceFile
 from quire.documents.ocr import MAX_SIDE, recognise, shrink
 from quire.documents.sandbox import page_done
@@ -38,32 +45,52 @@ _LIGATURES = str.maketrans(
     {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "ſt", "\ufb06": "st"}
 )
 
-# PDFium writes U+FFFE where a word was hyphenated at the end of a line, and leaves the line end out.
-_JOINT = re.compile(r"(?<=\w)\ufffe(?=\w)|\u00ad[ \t]*\n[ \t]*(?=\w)|\u00ad")
+_LIGATURE = re.compile("[\ufb00-\ufb06]")
 
-# Glyphs without a meaning, often bullets, come out as controls.
-_CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+# Soft hyphens within lines; glyphs without a meaning, often bullets, that come out as controls.
+_MEANS_NOTHING = re.compile("[\u00ad\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+_LETTER = re.compile(r"[^\W_]")
 
 
-def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Document]:
-    """Return the text of `file`, page by page, in PDFium's order.
+def read_pdf(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
+    """Yield the text of `file`, page by page, and what in it gave none: pages that cannot be opened and attachments.
 
     Raises:
         DroppedFile: "no-text", or "too-large" by its pages.
-        PasswordError: it is encrypted and does not open without a password.
+        PasswordError: it is encrypted and does not open without a password, or with the one in `settings`.
         ReadError: it is broken beyond what PDFium can mend.
     """
-    with contextlib.closing(_open(file)) as pdf:
+    members = Members(file, settings)  # for its names alone: a PDF is not one level of nesting
+    with contextlib.closing(_open(file, settings)) as pdf:
         count = len(pdf)
         if count > settings.max_pages:
             raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
-        pages = []
+        pages: list[Page | list[TextLine] | None] = []
+        attached = _attached(pdf)
         for index in range(count):
-            pages.append(_read_page(pdf, index, settings))
+            pages.append(_read_page(pdf, index, settings, attached))
             page_done()
-    if all(page is None for page in pages):
+    broken = [number for number, page in enumerate(pages, start=1) if page is None]
+    if len(broken) == count:
         raise ReadError(f"not one of its {count:,} pages can be opened", where=file.where)
-    return [document_of(file, [page or Page("") for page in pages])]
+    for name in attached[: settings.max_members]:
+        yield members.left_out(f"attachment {name}", 0, "attachment", "files attached to PDFs are not read")
+    for number in broken:
+        yield members.left_out(f"page {number}", 0, "damaged", "the page cannot be opened", "failed")
+    yield document_of(file, _texts(pages, settings))
+
+
+def _texts(pages: Sequence[Page | list[TextLine] | None], settings: ReadSettings) -> list[Page]:
+    """Return what each page says, now that all of them are known."""
+    layers = [page if isinstance(page, list) else [] for page in pages]
+    heads = running(layers) if settings.running_heads else [set[int]()] * len(layers)
+    texts = []
+    for lines, left_out in zip(layers, heads, strict=True):
+        kept = [line for number, line in enumerate(lines) if number not in left_out] if left_out else lines
+        texts.append(text_of(kept, rejoin=settings.pdf_layout))
+    read = zip(pages, join_words(texts), strict=True)
+    return [page if isinstance(page, Page) else Page(_normalised(text)) for page, text in read]
 
 
 def _pypdfium2() -> Any:
@@ -72,65 +99,101 @@ def _pypdfium2() -> Any:
     return pypdfium2
 
 
-def _open(file: SourceFile) -> PdfDocument:
+def _open(file: SourceFile, settings: ReadSettings) -> PdfDocument:
     pypdfium2 = _pypdfium2()
     # PDFium leaves its last error standing where a document fails without naming one, and a broken file after a locked
     # one would pass for locked. Junk always leaves a plain format error.
     pypdfium2.raw.FPDF_LoadMemDocument(b"junk", 4, None)
+    password = None if settings.password is None else settings.password.get_secret_value()
     try:
-        return pypdfium2.PdfDocument(file.data)
+        return pypdfium2.PdfDocument(file.data, password=password)
     except pypdfium2.PdfiumError as error:
         if error.err_code == pypdfium2.raw.FPDF_ERR_PASSWORD:
-            hint = "Save a copy without its password"
-            raise PasswordError("protected by a password", where=file.where, hint=hint) from None
+            what = "protected by a password" if password is None else "protected by another password"
+            raise PasswordError(what, where=file.where, hint="Give it by the setting password") from None
         if error.err_code == pypdfium2.raw.FPDF_ERR_SECURITY:
             raise PasswordError("encrypted in a way that cannot be opened", where=file.where) from None
         raise ReadError("a PDF too broken to be opened", where=file.where) from error
 
 
-def _read_page(pdf: PdfDocument, index: int, settings: ReadSettings) -> Page | None:
-    """Return a page's text, or None if the page cannot be opened."""
+def _attached(pdf: PdfDocument) -> list[str]:
+    """Return the names of the files embedded in `pdf` itself."""
+    pypdfium2 = _pypdfium2()
+    names = []
+    for index in range(pdf.count_attachments()):
+        with contextlib.suppress(pypdfium2.PdfiumError):
+            names.append(pdf.get_attachment(index).get_name())
+    return names
+
+
+def _attached_to(page: PdfPage) -> list[str]:
+    """Return the names of the files that are pinned to `page` as annotations."""
+    pdfium = _pypdfium2().raw
+    names = []
+    for index in range(pdfium.FPDFPage_GetAnnotCount(page)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, index)
+        if annotation and pdfium.FPDFAnnot_GetSubtype(annotation) == pdfium.FPDF_ANNOT_FILEATTACHMENT:
+            attachment = pdfium.FPDFAnnot_GetFileAttachment(annotation)
+            if attachment:
+                names.append(_pypdfium2().PdfAttachment(attachment, page.pdf).get_name())
+        pdfium.FPDFPage_CloseAnnot(annotation)
+    return names
+
+
+def _read_page(
+    pdf: PdfDocument, index: int, settings: ReadSettings, attached: list[str]
+) -> Page | list[TextLine] | None:
+    """Return the lines of a page's text layer in reading order, or what is recognised on it; None if it is broken."""
     pypdfium2 = _pypdfium2()
     try:
         with contextlib.closing(pdf[index]) as page:
+            attached.extend(_attached_to(page))
             with contextlib.closing(page.get_textpage()) as layer:
-                text = _normalised(layer.get_text_range(errors="replace"))
-            if _is_usable(text, page):
-                return Page(text.translate(_CONTROLS))
+                text = layer.get_text_range(errors="replace")
+                if _is_usable(text, page):
+                    lines = lines_of(layer.raw, text)
+                    return in_order(lines) if settings.pdf_layout else lines
+            scarce = "" if _is_garbled(text) else _normalised(text.replace("\r\n", "\n"))
             if not settings.ocr or not pypdfium2.raw.FPDFPage_CountObjects(page):
-                return Page(_meaningful(text))
+                return Page(scarce)
             recognised = recognise(_draw(page, settings), settings)
     except pypdfium2.PdfiumError:
         return None
-    if len(recognised.text) < len(_meaningful(text)):
-        return Page(_meaningful(text))
+    if len(recognised.text) < len(scarce):
+        return Page(scarce)
     return Page(recognised.text, recognised.confidences)
 
 
 def _normalised(text: str) -> str:
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return _JOINT.sub("", text).replace("\ufffe", "-").translate(_LIGATURES)
+    """Return `text` with ligatures spelt out, without soft hyphens and glyphs that mean nothing, in NFC."""
+    if _LIGATURE.search(text):
+        text = text.translate(_LIGATURES)
+    return unicodedata.normalize("NFC", _MEANS_NOTHING.sub("", text))
 
 
 def _is_usable(text: str, page: PdfPage) -> bool:
     """Whether a page's text layer says what the page shows."""
-    visible = [character for character in text if not character.isspace()]
-    if not any(map(str.isalnum, visible)):
+    if _is_garbled(text):
         return False
-    if sum(map(_is_meaningless, visible)) > _MAX_MEANINGLESS * len(visible):
-        return False
-    return len(visible) >= _SCARCE_CHARACTERS or _picture_share(page) < _PICTURE_SHARE
+    return _visible(text) >= _SCARCE_CHARACTERS or _picture_share(page) < _PICTURE_SHARE
+
+
+def _is_garbled(text: str) -> bool:
+    """Whether a text layer has no letters, or too many characters without a meaning to be believed."""
+    if not _LETTER.search(text):
+        return True
+    meaningless = sum(text.count(character) for character in set(text) if _is_meaningless(character))
+    return meaningless > _MAX_MEANINGLESS * _visible(text)
 
 
 def _is_meaningless(character: str) -> bool:
+    if character in "\r\n\t\ufffe":
+        return False
     return character == "\ufffd" or unicodedata.category(character) in ("Co", "Cn", "Cc", "Cs")
 
 
-def _meaningful(text: str) -> str:
-    """Return what a layer that is not usable still says: all of it, if it is only scarce, else nothing."""
-    visible = [character for character in text if not character.isspace()]
-    garbled = sum(map(_is_meaningless, visible)) > _MAX_MEANINGLESS * len(visible)
-    return text.translate(_CONTROLS) if any(map(str.isalnum, visible)) and not garbled else ""
+def _visible(text: str) -> int:
+    return sum(map(len, text.split()))
 
 
 def _picture_share(page: PdfPage) -> float:

@@ -1,0 +1,170 @@
+"""Running heads, feet and page numbers: what stands at the same place of many pages and says the same, or counts."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from quire.documents.formats.pdf_lines import TextLine
+
+# So many rows from the top and from the bottom of a page may be running heads and feet.
+_ROWS = 3
+
+# The same words stand on this many pages at least; where their number counts on with the pages, two are enough.
+_MIN_PAGES = 3
+
+# Their places differ by at most this many points: descenders come and go.
+_SAME_PLACE = 4.0
+
+# They are at most so long, and at most this many usual line heights high: titles are larger.
+_MAX_LENGTH = 120
+_MAX_HEIGHT = 1.8
+
+_NUMBER = re.compile(r"\d+|\b[ivxlc]+\b")
+_ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """A row at the edge of a page: its lines, by their number on the page."""
+
+    page: int
+    members: list[int]
+    text: str
+    top: float
+    bottom: float
+    numbers: list[int]
+
+    def key(self) -> str:
+        return _NUMBER.sub("#", self.text)
+
+
+def running(pages: Sequence[Sequence[TextLine]]) -> list[set[int]]:
+    """Return for each page the numbers of those of its lines that are running heads or feet.
+
+    A row of lines at the top or bottom of a page is one if rows at the same place of other pages say the same but for
+    numbers, and those numbers stay, or never fall and one of them rises from each page to the next. Where such rows
+    count the pages, another row at that place whose first or last number fits between theirs is one too (the head of
+    a chapter of one page). Rows further in are heads only if all rows further out are.
+    """
+    found: list[set[int]] = [set() for _ in pages]
+    if len(pages) < 2:
+        return found
+    for edge in (1, -1):
+        columns = [_edge_rows(number, lines, edge) for number, lines in enumerate(pages)]
+        heads = _heads([row for rows in columns for row in rows])
+        for number, rows in enumerate(columns):
+            for row in rows:
+                if row not in heads:
+                    break
+                found[number].update(row.members)
+    return found
+
+
+def _edge_rows(page: int, lines: Sequence[TextLine], edge: int) -> list[_Row]:
+    """Return the outermost rows of a page, from outside in; `edge` is 1 for its top and -1 for its bottom."""
+    numbers = [number for number, line in enumerate(lines) if line.upright]
+    if not numbers:
+        return []
+    numbers.sort(key=lambda number: lines[number].top if edge > 0 else -lines[number].bottom)
+    highest = _MAX_HEIGHT * median([lines[number].bottom - lines[number].top for number in numbers])
+    rows: list[_Row] = []
+    for number in numbers:
+        line = lines[number]
+        row = rows[-1] if rows else None
+        if row is not None and min(row.bottom, line.bottom) - max(row.top, line.top) > 0.5 * (line.bottom - line.top):
+            row.members.append(number)
+            row.top, row.bottom = min(row.top, line.top), max(row.bottom, line.bottom)
+            continue
+        if len(rows) == _ROWS:
+            break
+        rows.append(_Row(page, [number], "", line.top, line.bottom, []))
+    for place, row in enumerate(rows):
+        row.members.sort(key=lambda number: lines[number].left)
+        row.text = " ".join(" ".join(lines[number].text for number in row.members).casefold().split())
+        row.numbers = [_value(text) for text in _NUMBER.findall(row.text)]
+        if len(row.text) > _MAX_LENGTH or row.bottom - row.top > highest:
+            return rows[:place]
+    return rows
+
+
+def _value(text: str) -> int:
+    if text[0] not in _ROMAN:
+        return int(text[:18])
+    values = [_ROMAN[letter] for letter in text]
+    return sum(-value if value < after else value for value, after in zip(values, [*values[1:], 0], strict=True))
+
+
+def _heads(rows: Sequence[_Row]) -> set[_Row]:
+    """Return those of `rows`, all at one edge, that are running heads."""
+    alike: dict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        alike[row.key()].append(row)
+    heads: set[_Row] = set()
+    counting: list[tuple[float, dict[int, int]]] = []  # place, and the number that each page has there
+    for group in alike.values():
+        for rows_there in _at_one_place(group):
+            column = _counting_column(rows_there)
+            if column is None:
+                continue
+            heads.update(rows_there)
+            if column >= 0:
+                counts = {row.page: row.numbers[column] for row in rows_there}
+                counting.append((rows_there[0].bottom, counts))
+    for row in rows:
+        if row in heads or not row.numbers:
+            continue
+        numbered: dict[int, int] = {}
+        for place, counts in counting:
+            if abs(place - row.bottom) <= _SAME_PLACE:
+                numbered.update(counts)
+        if len(numbered) >= _MIN_PAGES and any(_fits(row, number, numbered) for number in (0, -1)):
+            heads.add(row)
+    return heads
+
+
+def _at_one_place(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """Return `rows` in groups of one place each, every group in the order of the pages."""
+    groups: list[list[_Row]] = []
+    for row in sorted(rows, key=lambda row: row.bottom):
+        if groups and row.bottom - groups[-1][0].bottom <= _SAME_PLACE:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return [sorted(group, key=lambda row: row.page) for group in groups]
+
+
+def _counting_column(rows: Sequence[_Row]) -> int | None:
+    """Return which of their numbers counts the pages, -1 if they say the same on every page, or None if neither."""
+    if len(rows) < 2:
+        return None
+    if len(rows) >= _MIN_PAGES and all(row.text == rows[0].text for row in rows):
+        return -1
+    if len({len(row.numbers) for row in rows}) != 1 or not rows[0].numbers:
+        return None
+    pairs = list(zip(rows, rows[1:], strict=False))
+    rising = -1
+    for column in range(len(rows[0].numbers)):
+        steps = [(after.numbers[column] - row.numbers[column], after.page - row.page) for row, after in pairs]
+        if any(step < 0 for step, _ in steps):
+            return None
+        if all(step >= pages if len(rows) >= _MIN_PAGES else step == pages for step, pages in steps):
+            rising = column
+    return rising if rising >= 0 else None
+
+
+def _fits(row: _Row, number: int, numbered: dict[int, int]) -> bool:
+    """Whether a number of `row` fits between those of the pages around."""
+    if not (row.text[0].isdigit() if number == 0 else row.text[-1].isdigit()):
+        return False
+    value = row.numbers[number]
+    pages = sorted(numbered)
+    place = bisect.bisect_left(pages, row.page)
+    before = numbered[pages[place - 1]] < value if place > 0 else True
+    place = bisect.bisect_right(pages, row.page)
+    after = value < numbered[pages[place]] if place < len(pages) else True
+    return before and after and row.page not in numbered

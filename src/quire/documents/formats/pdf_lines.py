@@ -1,0 +1,180 @@
+"""The lines of a PDF page as PDFium finds them, and where each stands."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from quire.documents.formats.pdf_glyphs import Edit, edits_of
+
+HYPHENATED = "\ufffe"
+"""Ends a line whose last word goes on in the next one; PDFium writes it for a hyphen at the end of a line."""
+
+_ENDS = re.compile("(\r\n|\ufffe)")
+
+# Text that leans more than this many quarter turns (9 degrees) is a watermark or a label in a drawing.
+_MAX_LEAN = 0.1
+_LEANING = -1
+
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe]")
+
+# A gap of this many line heights of ink parts cells or columns: 1.2 times the size of the type, where a space between
+# words is 0.25 to 0.6 of it.
+_CELL_GAP = 1.5
+
+# A line of more pieces than this is not cut: it is set letter by letter.
+_MAX_RECTS = 100
+
+# The box of a piece is that of its first character but for rounding.
+_EXACT = 0.01
+
+_Rect = tuple[float, float, float, float]
+
+
+@dataclass(slots=True, eq=False)
+class TextLine:
+    """A line, turned so that it is read from left to right and the next one stands below it.
+
+    Args:
+        text: without white space at its end; `HYPHENATED` ends it where its last word goes on.
+        left, top, right, bottom: of its ink, in points; y grows downwards. On a page in a right-to-left script x is
+            mirrored, so that there too a line begins at its left.
+        fixed_pitch: whether its letters are all of one width.
+        upright: whether it runs the same way as most of the page.
+        place: index of its first character in the page's text as PDFium gives it.
+    """
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    fixed_pitch: bool
+    upright: bool
+    place: int
+
+
+def lines_of(handle: Any, text: str) -> list[TextLine]:
+    """Return the lines of `text`, all that PDFium gives for the text page `handle`, in PDFium's order.
+
+    What PDFium gives as one line is cut where a gap is as wide as between cells of a table or columns.
+    """
+    import pypdfium2.raw as pdfium
+
+    count_rects, get_rect = pdfium.FPDFText_CountRects, pdfium.FPDFText_GetRect
+    char_index, char_angle = pdfium.FPDFText_GetCharIndexFromTextIndex, pdfium.FPDFText_GetCharAngle
+    font_info = pdfium.FPDFText_GetFontInfo
+    left, top, right, bottom = (ctypes.c_double() for _ in range(4))
+    flags = ctypes.c_int()
+    edits = edits_of(handle, text)
+    found: list[tuple[str, int, int, bool, list[_Rect]]] = []
+    turns = Counter[int]()
+    place = 0
+    parts = _ENDS.split(text)
+    parts.append("")
+    for part, end in zip(parts[::2], parts[1::2], strict=True):
+        said = part.rstrip()
+        if said:
+            start = char_index(handle, place)
+            rects = []
+            for number in range(count_rects(handle, start, len(said))):
+                get_rect(handle, number, left, top, right, bottom)
+                rects.append((left.value, top.value, right.value, bottom.value))
+            if rects:
+                first = start + len(part) - len(part.lstrip())
+                turn = _turn(char_angle(handle, first))
+                font_info(handle, first, None, 0, flags)
+                turns[turn] += len(said)
+                fixed_pitch = bool(flags.value & 1)
+                gaps = _gaps(rects) if len(rects) > 1 and turn == 0 and len(rects) <= _MAX_RECTS else []
+                cuts = _cuts(handle, said, start, [rects[gap][0] for gap in gaps]) if gaps else []
+                if len(cuts) != len(gaps):
+                    cuts, gaps = [], []
+                begin = 0
+                for cut, first_rect, last_rect in zip(
+                    [*cuts, len(said)], [0, *gaps], [*gaps, len(rects)], strict=True
+                ):
+                    cell = said[begin:cut].rstrip() if cuts else said
+                    if edits and edits[0][0] < place + begin + len(cell):
+                        cell = _edited(cell, place + begin, edits)
+                    found.append((cell, place + begin, turn, fixed_pitch, rects[first_rect:last_rect]))
+                    begin = cut
+                if end == HYPHENATED:
+                    found[-1] = (found[-1][0] + HYPHENATED, *found[-1][1:])
+        place += len(part) + len(end)
+    if not found:
+        return []
+    usual = max(turns, key=lambda turn: (turn != _LEANING, turns[turn]))
+    mirrored = len(_RIGHT_TO_LEFT.findall(text)) * 2 > len(text) if _RIGHT_TO_LEFT.search(text) else False
+    return [_line(*parts, usual, mirrored) for parts in found]
+
+
+def _gaps(rects: list[_Rect]) -> list[int]:
+    """Return the numbers of the rectangles that begin behind a gap as wide as between cells."""
+    height = sorted([rect[1] - rect[3] for rect in rects])[len(rects) // 2]
+    return [
+        number
+        for number in range(1, len(rects))
+        if rects[number][0] - max(rects[number - 1][2], rects[0][2]) > _CELL_GAP * height > 0
+    ]
+
+
+def _cuts(handle: Any, said: str, start: int, lefts: list[float]) -> list[int]:
+    """Return the places in `said` of the first characters that do not begin left of each of `lefts`."""
+    import pypdfium2.raw as pdfium
+
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    cuts: list[int] = []
+    place = 0
+    for limit in lefts:
+        while (place := said.find(" ", place) + 1) > 0:
+            pdfium.FPDFText_GetCharBox(handle, start + place, left, right, bottom, top)
+            if left.value >= limit - _EXACT and not said[place].isspace():
+                cuts.append(place)
+                break
+        else:
+            return []
+    return cuts
+
+
+def _turn(angle: float) -> int:
+    quarters = -angle * 2 / math.pi  # PDFium counts clockwise
+    whole = round(quarters)
+    return whole % 4 if abs(quarters - whole) < _MAX_LEAN else _LEANING
+
+
+def _edited(said: str, place: int, edits: list[Edit]) -> str:
+    """Return `said`, which begins at `place`, with its edits, and take them off `edits`."""
+    done = []
+    until = place
+    while edits and edits[0][0] < place + len(said):
+        start, end, new = edits.pop(0)
+        done.append(said[until - place : start - place])
+        done.append(new)
+        until = end
+    return "".join(done) + said[until - place :]
+
+
+def _line(
+    text: str, place: int, turn: int, fixed_pitch: bool, rects: list[_Rect], usual: int, mirrored: bool
+) -> TextLine:
+    if usual == 1:  # read upwards
+        rects = [(bottom, left, top, right) for left, top, right, bottom in rects]
+    elif usual == 2:  # upside down
+        rects = [(-right, bottom, -left, top) for left, top, right, bottom in rects]
+    elif usual == 3:  # read downwards
+        rects = [(-top, -right, -bottom, -left) for left, top, right, bottom in rects]
+    else:
+        rects = [(left, -top, right, -bottom) for left, top, right, bottom in rects]
+    if mirrored:
+        rects = [(-right, top, -left, bottom) for left, top, right, bottom in rects]
+    if len(rects) == 1:
+        (left, top, right, bottom) = rects[0]
+    else:
+        left, right = min(rect[0] for rect in rects), max(rect[2] for rect in rects)
+        top, bottom = min(rect[1] for rect in rects), max(rect[3] for rect in rects)
+    return TextLine(text, left, top, right, bottom, fixed_pitch, turn == usual, place)

@@ -1,0 +1,166 @@
+"""Lines of a PDF page in reading order to its text: cells to rows, lines to paragraphs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from quire.documents.formats.pdf_lines import HYPHENATED, TextLine
+
+# Distances in line heights: the ink of a line of Latin letters is 0.7 to 0.9 of the size of its type, a space between
+# words 0.3 to 0.7 of that ink, and the gap between cells or columns more than one and a half.
+_NO_SPACE = 0.15
+_CELL = 1.5
+_INDENT = 0.7
+
+# Lines further apart than this many usual distances belong to different paragraphs.
+_PARAGRAPH_GAP = 1.5
+
+# Lines are one running text if this share of them, but for the last, has no room for the word that begins the next;
+# verse, lists and code have at most a line or two that are as long as the longest.
+_MIN_FULL = 0.5
+
+# Two lines by themselves must be this long to be one text: names and addresses are shorter.
+_MIN_PAIR = 15.0
+
+_BULLET = re.compile(r"(?:[•‣▪▫■□●○◦–—*·\uf000-\uf0ff]|-|\(?[0-9ivx]{1,3}[.)]|\(?[a-zA-Z][.)]|\[\d+\])\s")
+_LEADERS = re.compile(r"(?:\. ?){4}|…\s*\d+$|\.{4}")
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff60\u3001-\u3003\u3008-\u301f]")
+_ENDED = re.compile(r"[.!?:;。！？][\"'”’)\]]*$")
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """What stands side by side, read from left to right."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    as_is: bool  # code or cells: never part of a paragraph
+
+
+def text_of(lines: Sequence[TextLine], *, rejoin: bool = True) -> str:
+    """Return the text of `lines`, which are in reading order.
+
+    Lines side by side become one, with a tab where the gap is as wide as between cells. Lines of running text are
+    joined to paragraphs by a space (none between Chinese or Japanese characters), and a word hyphenated at the end of a
+    line with its rest by `HYPHENATED`. A wider distance than usual, or a jump elsewhere, leaves a blank line.
+
+    Args:
+        lines: in reading order.
+        rejoin: with False each line stays one, but for words that are hyphenated.
+    """
+    if not rejoin:
+        return _joined([part for line in lines for part in (line.text, "" if line.text[-1] == HYPHENATED else "\n")])
+    rows = _rows(lines)
+    if not rows:
+        return ""
+    height = median([row.bottom - row.top for row in rows])
+    steps = [b.bottom - a.bottom for a, b in zip(rows, rows[1:], strict=False)]
+    usual = median([step for step in steps if 0.5 * height < step < 3 * height] or [1.5 * height])
+    blocks: list[list[_Row]] = [[rows[0]]]
+    for row, step in zip(rows[1:], steps, strict=True):
+        above = blocks[-1][-1]
+        shared = min(above.right, row.right) > max(above.left, row.left)
+        if shared and 0.3 * height < step <= _PARAGRAPH_GAP * usual:
+            blocks[-1].append(row)
+        else:
+            blocks.append([row])
+    parts: list[str] = []
+    for number, block in enumerate(blocks):
+        if number:
+            parts.append(_between_blocks(blocks[number - 1], block, parts[-1]))
+        _write(block, height, parts)
+    return _joined(parts)
+
+
+def _joined(parts: list[str]) -> str:
+    text = "".join(parts)
+    # What looked hyphenated but has nothing to go on with ends in a plain hyphen.
+    return re.sub(f"{HYPHENATED}(?!\\w)", "-", text) if HYPHENATED in text else text
+
+
+def _rows(lines: Sequence[TextLine]) -> list[_Row]:
+    rows: list[_Row] = []
+    for line in lines:
+        text = line.text
+        if text[-1] == "\u00ad":
+            text = text[:-1] + HYPHENATED
+        if rows and line.upright and _beside(rows[-1], line):
+            row = rows[-1]
+            gap = (line.left - row.right) / max(line.bottom - line.top, row.bottom - row.top, 1e-6)
+            row.as_is = row.as_is or gap > _CELL
+            row.text += ("\t" if gap > _CELL else " " if gap > _NO_SPACE else "") + text.lstrip()
+            row.right = max(row.right, line.right)
+            row.top, row.bottom = min(row.top, line.top), max(row.bottom, line.bottom)
+        else:
+            rows.append(_Row(text, line.left, line.top, line.right, line.bottom, line.fixed_pitch or not line.upright))
+    return rows
+
+
+def _beside(row: _Row, line: TextLine) -> bool:
+    """Whether `line` goes on to the right of `row`."""
+    lower = min(line.bottom - line.top, row.bottom - row.top)
+    overlap = min(line.bottom, row.bottom) - max(line.top, row.top)
+    return overlap > 0.5 * lower and line.left > row.right - 0.5 * lower
+
+
+def _write(block: Sequence[_Row], height: float, parts: list[str]) -> None:
+    """Add the text of a block to `parts`."""
+    right = max(row.right for row in block)
+    full = [_is_full(row, after, right) for row, after in zip(block, block[1:], strict=False)]
+    flows = sum(full) >= _MIN_FULL * len(full)
+    if len(block) == 2 and block[0].right - block[0].left < _MIN_PAIR * height:
+        flows = False
+    parts.append(block[0].text)
+    first = True  # the row before is the first of its paragraph
+    for number in range(1, len(block)):
+        before, row = block[number - 1], block[number]
+        runs_on = flows and full[number - 1] and _runs_on(before, row, height, first)
+        first = not runs_on
+        parts.append(_between(before, row, parts[-1], runs_on))
+        parts.append(row.text)
+
+
+def _is_full(row: _Row, after: _Row, right: float) -> bool:
+    """Whether the first word of the row `after` would not have fitted behind `row`."""
+    word = after.text.split(None, 1)[0]
+    width = (after.right - after.left) * (len(word) + 1) / max(len(after.text), 1)
+    if len(word) > 20 and _UNSPACED.search(word):
+        width = row.bottom - row.top
+    return row.right + width > right
+
+
+def _runs_on(before: _Row, row: _Row, height: float, first: bool) -> bool:
+    if before.as_is or row.as_is or _BULLET.match(row.text) or _LEADERS.search(before.text):
+        return False
+    indent = (row.left - before.left) / height
+    if indent > _INDENT:  # the first line of a paragraph, unless the one before is an item, with its text hanging
+        return first and _BULLET.match(before.text) is not None
+    return indent > -_INDENT or first  # further left than a second line: the next item of a list with hanging text
+
+
+def _between(before: _Row, row: _Row, text: str, runs_on: bool) -> str:
+    """Return what stands between two rows of a block; `text` is that of the first, without its hyphen from now on."""
+    if text.endswith(HYPHENATED) and row.text[0].isalnum():
+        return ""
+    if not runs_on:
+        return "\n"
+    if text[-1] in "-\u2010" and text[-2:-1].isalpha() and row.text[0].isalpha():
+        return ""
+    return "" if _UNSPACED.match(text[-1]) and _UNSPACED.match(row.text) else " "
+
+
+def _between_blocks(before: Sequence[_Row], after: Sequence[_Row], text: str) -> str:
+    """Return what stands between two blocks: nothing or a space where a sentence goes on in the next column."""
+    row, last = after[0], before[-1]
+    if text.endswith(HYPHENATED) and row.text[0].isalnum():
+        return ""
+    elsewhere = row.bottom < last.top
+    if elsewhere and len(before) > 2 and row.text[0].islower() and not _ENDED.search(text) and not last.as_is:
+        return " "
+    return "\n\n"
