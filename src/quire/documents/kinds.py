@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from quire.documents import languages
 from quire.documents.document import DroppedFile
-from quire.documents.formats import archive, records, table
+from quire.documents.formats import archive, mail, mailbox, office, records, table
 from quire.documents.formats.text import MEDIA_TYPES as TEXT_TYPES
 from quire.errors import ReadError
 
@@ -26,14 +26,9 @@ IMAGE_EXTENSIONS = frozenset(
 HTML_EXTENSIONS = frozenset((".html", ".htm", ".xhtml", ".xht"))
 
 UNSUPPORTED: dict[str, str] = {
-    **dict.fromkeys(
-        (".doc", ".docx", ".docm", ".dot", ".dotx", ".odt", ".rtf", ".pages", ".wpd"), "a word processor file"
-    ),
-    **dict.fromkeys((".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers"), "a spreadsheet"),
-    **dict.fromkeys((".ppt", ".pptx", ".pptm", ".odp", ".key"), "a slide deck"),
-    **dict.fromkeys((".epub", ".mobi", ".azw", ".azw3", ".fb2", ".djvu", ".chm"), "an electronic book"),
+    **dict.fromkeys((".mobi", ".azw", ".azw3", ".fb2", ".djvu", ".chm"), "an electronic book of a kind not read"),
     **dict.fromkeys((".7z", ".rar", ".cab", ".iso", ".zst", ".lz4", ".br"), "an archive of a kind not read"),
-    **dict.fromkeys((".eml", ".msg", ".mbox", ".pst"), "mail"),
+    **dict.fromkeys((".msg", ".pst"), "mail of a kind not read"),
     **dict.fromkeys((".ipynb",), "a notebook"),
     **dict.fromkeys((".sqlite", ".sqlite3", ".db", ".parquet", ".feather", ".arrow", ".mdb"), "a table or database"),
     **dict.fromkeys((".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".ico"), "a picture of a kind not read"),
@@ -63,6 +58,8 @@ def kind_of(name: str, data: bytes) -> Kind:
         ReadError: the extension says PDF or picture and the content does not.
     """
     extension = languages.extension_of(name)
+    if extension in office.SAVE_AS:
+        raise DroppedFile("unsupported", f"{office.SAVE_AS[extension]} ({extension})")
     if extension in UNSUPPORTED:
         raise DroppedFile("unsupported", f"{UNSUPPORTED[extension]} ({extension}) is not read yet")
     image = image_type(data)
@@ -74,6 +71,8 @@ def kind_of(name: str, data: bytes) -> Kind:
         raise ReadError(f"no PDF header in the first {PDF_HEADER_WITHIN} bytes, so this is not a PDF", where=name)
     if extension in IMAGE_EXTENSIONS:
         raise ReadError(f"not a picture: the content of this {extension} file is of another kind", where=name)
+    if extension in office.EXTENSIONS:
+        return Kind(*(office.office_type(data) or office.EXTENSIONS[extension]))
     if extension in archive.EXTENSIONS:
         packed = archive.archive_type(data) or (archive.TAR if extension == ".tar" else None)
         if packed is None:
@@ -84,6 +83,10 @@ def kind_of(name: str, data: bytes) -> Kind:
     if extension in records.MEDIA_TYPES:
         media_type = records.MEDIA_TYPES[extension]
         return Kind("json-lines" if media_type == records.LINES else "json", media_type, "JSON")
+    if extension in mail.EXTENSIONS:
+        return Kind("mail", mail.EXTENSIONS[extension])
+    if extension in mailbox.EXTENSIONS:
+        return Kind("mailbox", mailbox.MAILBOX)
     if extension in table.MEDIA_TYPES:
         return Kind("table", table.MEDIA_TYPES[extension])
     if extension in TEXT_TYPES:
@@ -92,6 +95,9 @@ def kind_of(name: str, data: bytes) -> Kind:
     language = languages.language_of(name, head)
     if language is not None:
         return Kind("code", languages.MEDIA_TYPES[language], language)
+    stated = office.office_type(data)
+    if stated is not None:
+        return Kind(*stated)
     packed = archive.archive_type(data)
     if packed is not None:
         return Kind("archive", packed)
@@ -99,6 +105,10 @@ def kind_of(name: str, data: bytes) -> Kind:
         raise DroppedFile("unsupported", "an archive of a kind not read, by its first bytes")
     if _HTML_START.match(data[:4096]):
         return Kind("html", "text/html")
+    if mailbox.looks_like_mailbox(data):
+        return Kind("mailbox", mailbox.MAILBOX)
+    if mail.looks_like_mail(data):
+        return Kind("mail", mail.MESSAGE)
     return Kind("text", "text/plain")
 
 

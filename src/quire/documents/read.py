@@ -9,14 +9,21 @@ from pathlib import Path
 from quire.documents.document import DroppedFile, Part
 from quire.documents.formats.archive import read_archive
 from quire.documents.formats.code import read_code
+from quire.documents.formats.docx import read_docx
+from quire.documents.formats.epub import read_epub
 from quire.documents.formats.html import read_html
 from quire.documents.formats.image import read_image
+from quire.documents.formats.mail import read_mail
+from quire.documents.formats.mailbox import read_mailbox
 from quire.documents.formats.members import Budget
+from quire.documents.formats.odf import read_odf
 from quire.documents.formats.pdf import read_pdf
+from quire.documents.formats.pptx import read_pptx
 from quire.documents.formats.reader import Reader, SourceFile
 from quire.documents.formats.records import read_json, read_json_lines
 from quire.documents.formats.table import read_table
 from quire.documents.formats.text import read_text
+from quire.documents.formats.xlsx import read_xlsx
 from quire.documents.kinds import Kind, kind_of
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
@@ -29,14 +36,21 @@ READERS: dict[str, Reader] = {
     "pdf": read_pdf,
     "image": read_image,
     "html": read_html,
+    "docx": read_docx,
+    "pptx": read_pptx,
+    "xlsx": read_xlsx,
+    "odf": read_odf,
+    "epub": read_epub,
     "archive": read_archive,
+    "mail": read_mail,
+    "mailbox": read_mailbox,
     "table": read_table,
     "json": read_json,
     "json-lines": read_json_lines,
 }
 """The reader of each kind that `kind_of` knows."""
 
-PIECEWISE = frozenset(("archive", "table", "json-lines"))
+PIECEWISE = frozenset(("archive", "mailbox", "table", "json-lines"))
 """Readers that take a file from its place, a piece at a time: for them `max_file_bytes` is of members."""
 
 HEAD = 65536

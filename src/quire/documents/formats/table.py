@@ -29,6 +29,7 @@ MEDIA_TYPES: dict[str, str] = {
 DELIMITERS = (",", ";", "\t", "|")
 
 _ONE_COLUMN = "\x1f"  # a delimiter that no text holds
+_NO_QUOTE = "\x1e"
 _SEPARATOR = re.compile(r"sep=(.)\r?\n?$", re.IGNORECASE)  # the first line, as a spreadsheet program writes it
 _SNIFFED = 100_000  # characters, below the 131,072 that the csv module takes for one field unless told otherwise
 _RECORD_LINES = 2000  # a quoted cell of more lines, or characters, is a quote that was never closed
@@ -156,10 +157,10 @@ class _Table:
         unclosed = 0
         while True:
             taken: list[Line] = []
-            quoting = csv.QUOTE_MINIMAL if unclosed < _UNCLOSED else csv.QUOTE_NONE
             fed = self._feed(source, again, taken)
+            quotes = '"' if unclosed < _UNCLOSED else _NO_QUOTE
             try:
-                cells = next(csv.reader(fed, delimiter=self._delimiter, strict=True, quoting=quoting))
+                cells = next(csv.reader(fed, delimiter=self._delimiter, strict=True, quotechar=quotes))
             except StopIteration:
                 return
             except csv.Error:
@@ -218,7 +219,7 @@ def _delimiter(sample: list[str], cut: bool) -> str:
 
 
 def _widths(sample: Iterable[str], delimiter: str) -> list[int]:
-    widths = []
+    widths: list[int] = []
     with contextlib.suppress(csv.Error):  # a lone carriage return: what came before has to do
         reader = csv.reader(map(_without_nul, sample), delimiter=delimiter)
         widths.extend(len(cells) for cells in itertools.islice(reader, SAMPLE_ROWS) if cells)
