@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from quire.documents import languages
 from quire.documents.document import DroppedFile
-from quire.documents.formats import archive, mail, mailbox, office, records, table
+from quire.documents.formats import archive, mail, mailbox, notebook, office, records, table
 from quire.documents.formats.text import MEDIA_TYPES as TEXT_TYPES
 from quire.errors import ReadError
 
@@ -29,7 +29,6 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys((".mobi", ".azw", ".azw3", ".fb2", ".djvu", ".chm"), "an electronic book of a kind not read"),
     **dict.fromkeys((".7z", ".rar", ".cab", ".iso", ".zst", ".lz4", ".br"), "an archive of a kind not read"),
     **dict.fromkeys((".msg", ".pst"), "mail of a kind not read"),
-    **dict.fromkeys((".ipynb",), "a notebook"),
     **dict.fromkeys((".sqlite", ".sqlite3", ".db", ".parquet", ".feather", ".arrow", ".mdb"), "a table or database"),
     **dict.fromkeys((".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".ico"), "a picture of a kind not read"),
     **dict.fromkeys(
@@ -83,6 +82,8 @@ def kind_of(name: str, data: bytes) -> Kind:
     if extension in records.MEDIA_TYPES:
         media_type = records.MEDIA_TYPES[extension]
         return Kind("json-lines" if media_type == records.LINES else "json", media_type, "JSON")
+    if extension == notebook.EXTENSION:
+        return Kind("notebook", notebook.MEDIA_TYPE)
     if extension in mail.EXTENSIONS:
         return Kind("mail", mail.EXTENSIONS[extension])
     if extension in mailbox.EXTENSIONS:

@@ -16,6 +16,7 @@ from quire.documents.formats.image import read_image
 from quire.documents.formats.mail import read_mail
 from quire.documents.formats.mailbox import read_mailbox
 from quire.documents.formats.members import Budget
+from quire.documents.formats.notebook import read_notebook
 from quire.documents.formats.odf import read_odf
 from quire.documents.formats.pdf import read_pdf
 from quire.documents.formats.pptx import read_pptx
@@ -44,6 +45,7 @@ READERS: dict[str, Reader] = {
     "archive": read_archive,
     "mail": read_mail,
     "mailbox": read_mailbox,
+    "notebook": read_notebook,
     "table": read_table,
     "json": read_json,
     "json-lines": read_json_lines,

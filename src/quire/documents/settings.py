@@ -49,7 +49,7 @@ class ReadSettings(Settings):
     """Pictures of more pixels are dropped; a scan of A0 at 300 dots per inch has 139,000,000."""
     main_content: bool = True
     """Of web pages keep what they are about, without menus, side bars, forms and feet."""
-    links: bool = False
+    links: bool = True
     """Write where links of web pages, books and office files lead, as Markdown: [words](address)."""
     comments: bool = True
     """Keep the comments that people wrote beside the text of office files."""

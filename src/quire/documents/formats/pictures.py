@@ -1,0 +1,98 @@
+"""Pictures inside office files and electronic books: left out, or recognised like any other picture."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+
+from quire.documents.document import DroppedFile, Part
+from quire.documents.formats.members import Members
+from quire.documents.formats.zipped import Package
+from quire.documents.settings import ReadSettings
+from quire.errors import ReadError
+
+EXTENSIONS = frozenset((".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif"))
+"""Pictures that can be recognised; drawings such as .emf and .svg are none."""
+
+FOLDERS = frozenset(("media", "Pictures", "pictures"))
+"""Where office files keep their pictures."""
+
+ICON = 100
+"""Pictures of fewer pixels on a side are icons and lines: a row of small print is 100 wide at 150 dots per inch."""
+
+_HEAD = 1 << 16
+
+
+def office_pictures(package: Package) -> list[str]:
+    """Return the paths of the pictures in an office file."""
+    folders = (posixpath.basename(posixpath.dirname(name)) for name in package.names)
+    return [name for name, folder in zip(package.names, folders, strict=True) if folder in FOLDERS and _extension(name)]
+
+
+def embedded_pictures(
+    package: Package, settings: ReadSettings, names: Sequence[str] | None = None, *, alone: bool = False
+) -> Iterator[Part]:
+    """Yield what the pictures give, each a member; or where the settings say so, one account of all of them.
+
+    Args:
+        package: the office file or book.
+        settings: `embedded_pictures` and `ocr` say whether they are read.
+        names: their paths; None for those of an office file.
+        alone: whether nothing else in the file has any text.
+
+    Raises:
+        DroppedFile: "no-text", where they stand alone and are not read.
+    """
+    pictures = office_pictures(package) if names is None else [name for name in names if package.has(name)]
+    if not pictures:
+        if alone:
+            raise DroppedFile("no-text", "no text in it")
+        return
+    members = Members(package.file, settings)
+    total = sum(package.info(name).file_size for name in pictures)
+    count = "1 picture" if len(pictures) == 1 else f"{len(pictures):,} pictures"
+    if not (settings.embedded_pictures and settings.ocr):
+        if alone:
+            raise DroppedFile("no-text", f"no text in it but {count}, and embedded_pictures is off")
+        why = f"{count} inside of it, and embedded_pictures is off"
+        yield members.left_out("(pictures)", total, "pictures", why)
+        return
+    try:
+        with members:
+            for name in pictures:
+                yield from _read(package, members, name)
+    except DroppedFile as deep:
+        yield members.left_out("(pictures)", total, deep.rule, f"{count} {deep.detail}")
+
+
+def _read(package: Package, members: Members, name: str) -> Iterator[Part]:
+    info = package.info(name)
+    if _extension(name) not in EXTENSIONS:
+        yield members.left_out(name, info.file_size, "unsupported", "a drawing, not a picture of pixels")
+        return
+    try:
+        with package.open(name) as stream:
+            width, height = _size(stream.read(_HEAD))
+    except (ReadError, OSError, EOFError) as error:
+        yield members.left_out(name, info.file_size, "damaged", str(error), outcome="failed")
+        return
+    if 0 < min(width, height) < ICON:
+        yield members.left_out(name, info.file_size, "icon", f"{width} x {height} pixels: an icon or a line")
+        return
+    yield from members.read(name, info.file_size, info.compress_size, lambda: package.open(name))
+
+
+def _size(head: bytes) -> tuple[int, int]:
+    """Return width and height of a picture by its first bytes; 0, 0 where they do not say."""
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(head)) as image:
+            return image.size
+    except Exception:
+        return 0, 0
+
+
+def _extension(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
