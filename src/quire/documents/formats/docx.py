@@ -144,10 +144,10 @@ class _Story:
                     list=style.list if listed is None else listed,
                     level=style.level if level is None else number(level, 0),
                 )
-        level = style.level or 0
-        if style.list in (None, "0") or not counted:
-            return style.heading, None, level
-        return style.heading, self._numbering.mark(style.list or "", level), level
+        depth = style.level or 0
+        if style.list is None or style.list == "0" or not counted:
+            return style.heading, None, depth
+        return style.heading, self._numbering.mark(style.list, depth), depth
 
     def _collect(self, element: Element, pieces: list[str]) -> None:
         """Append the text of a paragraph or run; text boxes, charts and comments are put beside."""

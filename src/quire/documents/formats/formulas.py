@@ -36,10 +36,8 @@ def formula_text(element: Element) -> str:
             inner = ", ".join(formula_text(part) for part in child.findall("e"))
             pieces.append(f"{'(' if left is None else left}{inner}{')' if right is None else right}")
         elif tag == "m":
-            rows = (
-                "; ".join(", ".join(formula_text(cell) for cell in row.findall("e")) for row in child.findall("mr")),
-            )
-            pieces.append(f"[{rows[0]}]")
+            rows = [", ".join(formula_text(cell) for cell in row.findall("e")) for row in child.findall("mr")]
+            pieces.append(f"[{'; '.join(rows)}]")
         elif isinstance(tag, str) and not tag.endswith("Pr"):
             pieces.append(formula_text(child))
     return "".join(pieces)

@@ -19,7 +19,7 @@ BUILT_IN = {
     46: "[h]:mm:ss",
     47: "mm:ss.0",
 }
-"""Formats that a file names by number alone (ECMA-376, part 1, 18.8.30), as far as they change what kind of value it is."""
+"""Formats that a file names by number alone (ECMA-376, part 1, 18.8.30), as far as they show no plain number."""
 
 LAST_DAY = 2_958_465
 """The serial number of 9999-12-31."""

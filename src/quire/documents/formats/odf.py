@@ -29,7 +29,7 @@ SAME_ROW = 0.4
 
 _CONTENT = "content.xml"
 _SILENT = frozenset(
-    ("annotation-end", "title", "desc", "tracked-changes", "sequence-decls", "forms", "rt", "hidden-text")
+    ("annotation-end", "title", "desc", "tracked-changes", "sequence-decls", "forms", "ruby-text", "hidden-text")
 )
 _FORMS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _LENGTH = re.compile(r"(-?[\d.]+)\s*(cm|mm|in|pt|pc|px)?")
@@ -331,7 +331,7 @@ def _rows(table: Element) -> Iterator[Element]:
 
 
 def _list_form(style: Element | None, level: int) -> tuple[str | None, str, int]:
-    """Return how a level of a list is numbered (None: bullets), what follows the number, and the number before the first."""
+    """Return how a level of a list is numbered (None: by bullets), what follows a number, and where counting begins."""
     for form in () if style is None else style:
         if attribute(form, "level") == str(level) and form.tag == "list-level-style-number":
             shown = attribute(form, "num-format")

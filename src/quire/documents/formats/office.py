@@ -54,7 +54,7 @@ _STATED = slice(38, 120)
 
 
 def office_type(head: bytes) -> tuple[str, str] | None:
-    """Return reader and media type of the office file or book that a zip begins as, or None where that is not to be seen.
+    """Return reader and media type of the office file or book that a zip begins as, or None where it does not show.
 
     OpenDocument and EPUB state their type in the first member; of the others the name of the main part is looked for.
     """

@@ -89,7 +89,8 @@ def _size(head: bytes) -> tuple[int, int]:
 
     try:
         with Image.open(BytesIO(head)) as image:
-            return image.size
+            width, height = image.size
+            return int(width), int(height)
     except Exception:
         return 0, 0
 

@@ -137,7 +137,7 @@ class Package:
             raise ReadError(f"the part {name} cannot be unpacked: {error}", where=self.file.where) from error
 
     def xml(self, name: str) -> Element:
-        """Return the root of a part that is XML, with names that have no namespace; raises as `read` and `parse_xml`."""
+        """Return the root of a part that is XML, its names without namespaces; raises as `read` and `parse_xml`."""
         size = self.info(name).file_size
         if size > MAX_TREE_BYTES:
             raise DroppedFile("too-large", f"the part {name} has {size:,} bytes of XML, more than {MAX_TREE_BYTES:,}")
