@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from quire.documents import languages
 from quire.documents.document import DroppedFile
-from quire.documents.formats import archive, mail, mailbox, notebook, office, records, table
+from quire.documents.formats import archive, mail, mailbox, notebook, office, records, table, xml
 from quire.documents.formats.text import MEDIA_TYPES as TEXT_TYPES
 from quire.errors import ReadError
 
@@ -88,6 +88,8 @@ def kind_of(name: str, data: bytes) -> Kind:
         return Kind("mail", mail.EXTENSIONS[extension])
     if extension in mailbox.EXTENSIONS:
         return Kind("mailbox", mailbox.MAILBOX)
+    if extension in xml.MEDIA_TYPES:
+        return Kind("xml", xml.MEDIA_TYPES[extension], "XML")
     if extension in table.MEDIA_TYPES:
         return Kind("table", table.MEDIA_TYPES[extension])
     if extension in TEXT_TYPES:

@@ -25,6 +25,7 @@ from quire.documents.formats.records import read_json, read_json_lines
 from quire.documents.formats.table import read_table
 from quire.documents.formats.text import read_text
 from quire.documents.formats.xlsx import read_xlsx
+from quire.documents.formats.xml import read_xml
 from quire.documents.kinds import Kind, kind_of
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
@@ -46,6 +47,7 @@ READERS: dict[str, Reader] = {
     "mail": read_mail,
     "mailbox": read_mailbox,
     "notebook": read_notebook,
+    "xml": read_xml,
     "table": read_table,
     "json": read_json,
     "json-lines": read_json_lines,
