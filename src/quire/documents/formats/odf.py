@@ -55,7 +55,8 @@ def read_odf(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
         return
     with Package(file, settings) as package:
         manifest = package.optional_xml("META-INF/manifest.xml")
-        if package.has("encrypted-package") or (manifest is not None and any(manifest.iter("encryption-data"))):
+        locked = None if manifest is None else next(manifest.iter("encryption-data"), None)
+        if package.has("encrypted-package") or locked is not None:
             hint = "Save it without a password"
             raise PasswordError("an OpenDocument file encrypted with a password", where=file.where, hint=hint)
         story = _Story(package.xml(_CONTENT), package, settings)

@@ -26,6 +26,7 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 _ENTITY = tuple("<!ENTITY".encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be"))
 _ENCRYPTED_FLAG = 0x1
+_BLOCK = 1 << 16
 
 
 def check_zip(file: SourceFile, settings: ReadSettings) -> zipfile.ZipFile:
@@ -83,7 +84,8 @@ class Package:
         self.file = file
         self._settings = settings
         self._archive = check_zip(file, settings)
-        self._infos = {info.filename.lstrip("/"): info for info in self._archive.infolist() if not info.is_dir()}
+        files = (info for info in self._archive.infolist() if not info.filename.endswith("/"))
+        self._infos = {info.filename.lstrip("/"): info for info in files}
         self._folded = {name.casefold(): name for name in self._infos}
 
     def __enter__(self) -> Package:
@@ -186,8 +188,6 @@ def stream_xml(stream: BinaryIO, tags: frozenset[str], where: str) -> Iterator[E
     """
     from lxml import etree
 
-    head = stream.read(4096)
-    _refuse_entities(head, where)
     pull = etree.XMLPullParser(
         events=("end",),
         tag=[f"{{*}}{tag}" for tag in tags],
@@ -198,19 +198,29 @@ def stream_xml(stream: BinaryIO, tags: frozenset[str], where: str) -> Iterator[E
         remove_comments=True,
         remove_pis=True,
     )
-    try:
-        block = head
-        while block:
-            pull.feed(block)
-            for _, element in pull.read_events():
-                yield element
-                element.clear()
-                while element.getprevious() is not None:
-                    del element.getparent()[0]
-            block = stream.read(1 << 16)
-        pull.close()
-    except (etree.XMLSyntaxError, zipfile.BadZipFile, AssertionError, *BROKEN) as error:
-        raise ReadError(f"broken XML: {getattr(error, 'msg', None) or error}", where=where) from error
+    broken: Exception | None = None
+    first = True
+    while broken is None:
+        try:
+            block = stream.read(_BLOCK)
+            if first:
+                _refuse_entities(block, where)
+                first = False
+            if block:
+                pull.feed(block)
+            else:
+                pull.close()
+        except (etree.XMLSyntaxError, zipfile.BadZipFile, AssertionError, *BROKEN) as error:
+            broken, block = error, b""
+        for _, element in pull.read_events():  # also what came before the place where it is broken
+            yield element
+            element.clear()
+            while element.getprevious() is not None:
+                del element.getparent()[0]
+        if not block:
+            break
+    if broken is not None:
+        raise ReadError(f"broken XML: {getattr(broken, 'msg', None) or broken}", where=where) from broken
 
 
 def local(element: Element) -> str:
