@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ class _Row:
     top: float
     bottom: float
     numbers: list[int]
+    roman: list[bool]
 
     def key(self) -> str:
         return _NUMBER.sub("#", self.text)
@@ -82,11 +84,13 @@ def _edge_rows(page: int, lines: Sequence[TextLine], edge: int) -> list[_Row]:
             continue
         if len(rows) == _ROWS:
             break
-        rows.append(_Row(page, [number], "", line.top, line.bottom, []))
+        rows.append(_Row(page, [number], "", line.top, line.bottom, [], []))
     for place, row in enumerate(rows):
         row.members.sort(key=lambda number: lines[number].left)
         row.text = " ".join(" ".join(lines[number].text for number in row.members).casefold().split())
-        row.numbers = [_value(text) for text in _NUMBER.findall(row.text)]
+        found = _NUMBER.findall(row.text)
+        row.numbers = [_value(text) for text in found]
+        row.roman = [text[0] in _ROMAN for text in found]
         if len(row.text) > _MAX_LENGTH or row.bottom - row.top > highest:
             return rows[:place]
     return rows
@@ -146,13 +150,18 @@ def _counting_column(rows: Sequence[_Row]) -> int | None:
         return -1
     if len({len(row.numbers) for row in rows}) != 1 or not rows[0].numbers:
         return None
-    pairs = list(zip(rows, rows[1:], strict=False))
+    pairs = list(itertools.pairwise(rows))
     rising = -1
     for column in range(len(rows[0].numbers)):
-        steps = [(after.numbers[column] - row.numbers[column], after.page - row.page) for row, after in pairs]
+        # Arabic numbers begin anew after Roman ones.
+        steps = [
+            (after.numbers[column] - row.numbers[column], after.page - row.page)
+            for row, after in pairs
+            if row.roman == after.roman
+        ]
         if any(step < 0 for step, _ in steps):
             return None
-        if all(step >= pages if len(rows) >= _MIN_PAGES else step == pages for step, pages in steps):
+        if steps and all(step >= pages if len(rows) >= _MIN_PAGES else step == pages for step, pages in steps):
             rising = column
     return rising if rising >= 0 else None
 

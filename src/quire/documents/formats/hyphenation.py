@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 from quire.documents.formats.pdf_lines import HYPHENATED
 
-_BROKEN = re.compile(rf"([^\W_]+(?:-[^\W_]+)*){HYPHENATED}([^\W_]+)")
+# The word before and the rest behind a break, each looked for in so many characters.
+_WORD_AT_END = re.compile(r"[^\W_]+(?:-[^\W_]+)*$")
+_REST = re.compile(r"[^\W_]+")
+_REACH = 60
+
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 
 
@@ -20,22 +25,36 @@ def join_words(pages: Sequence[str]) -> list[str]:
     is found, the hyphen belongs to the line end and goes, unless the word had a hyphen before and both of the parts
     beside this one are words of the document ("state-of-the" and "art").
     """
-    if not any(HYPHENATED in page for page in pages):
+    broken = [page.split(HYPHENATED) for page in pages]
+    if not any(len(parts) > 1 for parts in broken):
         return list(pages)
+    words = _words(broken)
+    whole = []
+    for parts in broken:
+        text = parts[0]
+        for part in parts[1:]:
+            left, right = _WORD_AT_END.search(text, max(0, len(text) - _REACH)), _REST.match(part)
+            closed = left is not None and right is not None and not _keeps_hyphen(left[0], right[0], words)
+            text = f"{text}{part}" if closed else f"{text}-{part}"
+        whole.append(text)
+    return whole
+
+
+def _words(broken: Sequence[Sequence[str]]) -> Counter[str]:
+    """Return how often each word occurs whole; words with hyphens count as such and in their parts."""
     words = Counter[str]()
-    for page in pages:
-        for word in _WORD.findall(_BROKEN.sub(" ", page)):
-            folded = word.casefold()
-            words[folded] += 1
-            if "-" in folded:
-                words.update(folded.split("-"))
-
-    def whole(match: re.Match[str]) -> str:
-        left, right = match.groups()
-        return f"{left}-{right}" if _keeps_hyphen(left, right, words) else left + right
-
-    # A word over three lines is cut twice.
-    return [_BROKEN.sub(whole, _BROKEN.sub(whole, page)).replace(HYPHENATED, "-") for page in pages]
+    for parts in broken:
+        for part in parts:
+            words.update(_WORD.findall(part.casefold()))
+        for before, after in itertools.pairwise(parts):
+            for piece in (_WORD_AT_END.search(before, max(0, len(before) - _REACH)), _REST.match(after)):
+                if piece is not None:
+                    words.subtract(_WORD.findall(piece[0].casefold()))
+    for word, count in list(words.items()):
+        if "-" in word:
+            for piece_of_word in word.split("-"):
+                words[piece_of_word] += count
+    return words
 
 
 def _keeps_hyphen(left: str, right: str, words: Counter[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,8 @@ _LIGATURE = re.compile("[\ufb00-\ufb06]")
 
 # Soft hyphens within lines; glyphs without a meaning, often bullets, that come out as controls.
 _MEANS_NOTHING = re.compile("[\u00ad\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+_EMPTY_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+\n")
 
 _LETTER = re.compile(r"[^\W_]")
 
@@ -168,7 +171,9 @@ def _normalised(text: str) -> str:
     """Return `text` with ligatures spelt out, without soft hyphens and glyphs that mean nothing, in NFC."""
     if _LIGATURE.search(text):
         text = text.translate(_LIGATURES)
-    return unicodedata.normalize("NFC", _MEANS_NOTHING.sub("", text))
+    if _MEANS_NOTHING.search(text):
+        text = _EMPTY_LINES.sub("\n\n", _MEANS_NOTHING.sub("", text))
+    return unicodedata.normalize("NFC", text)
 
 
 def _is_usable(text: str, page: PdfPage) -> bool:
@@ -186,6 +191,7 @@ def _is_garbled(text: str) -> bool:
     return meaningless > _MAX_MEANINGLESS * _visible(text)
 
 
+@functools.lru_cache(65536)
 def _is_meaningless(character: str) -> bool:
     if character in "\r\n\t\ufffe":
         return False

@@ -10,6 +10,7 @@ from typing import Any
 Edit = tuple[int, int, str]
 """Replace characters `start:end` of a page's text by these."""
 
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe]")
 _ARABIC = "\u0620-\u063f\u0641-\u064a"
 
 # Lam and alef share a glyph; PDFium turns the letters of a right-to-left line around one by one, those of a shared
@@ -24,7 +25,8 @@ _GLUED_SCRIPTS = re.compile(f"(?<=[A-Za-z])(?=[{_ARABIC}])")
 
 # A word of letters (two of Hangul, kana or Han, else three) with one or two digits glued to it: perhaps the mark of a
 # footnote. Shorter words are symbols and units (x2, H2, m2, km2).
-_MARKED = re.compile(r"(?:[^\W\d_]{3}|[\u3040-\u9fff\uac00-\ud7a3]{2})(?=\d{1,2}(?!\w))")
+_MARK = re.compile(r"(?<=[^\W\d_])\d{1,2}(?!\w)")
+_MARKABLE = re.compile(r"[^\W\d_]{3}|.?[\u3040-\u9fff\uac00-\ud7a3]{2}", re.DOTALL)
 
 # The mark stands on a line this many font sizes above the one of its word: 0.33 to 0.45 in LaTeX, Word, FrameMaker and
 # Hangul Office; the digits of "MP3" stand on it.
@@ -49,25 +51,34 @@ _ACCENTED = re.compile(f"([{''.join(_ACCENTS)}]) ?([A-Za-z\u0131\u0237])")
 _DOTLESS = {"\u0131": "i", "\u0237": "j"}
 
 
+def raw_pdfium() -> Any:
+    """Return PDFium's own functions, which carry no types."""
+    import pypdfium2.raw
+
+    return pypdfium2.raw
+
+
 def edits_of(handle: Any, text: str) -> list[Edit]:
     """Return what is to be changed in `text`, all that PDFium gives for the text page `handle`, in order."""
     glyphs = _Glyphs(handle)
     edits: list[Edit] = []
-    if not text.isascii():
+    if _RIGHT_TO_LEFT.search(text):
         for match in _ALEF_LAM.finditer(text):
             first = match.start()
             if glyphs.share(first, first + 1):
                 edits.append((first, first + 2, text[first + 1] + text[first]))
         edits.extend((*match.span(), match[2] + match[1]) for match in _STRAY_MARK.finditer(text))
         edits.extend((*match.span(), " ") for match in _GLUED_SCRIPTS.finditer(text))
+    if not text.isascii():
         for match in _ACCENTED.finditer(text):
             letter = _DOTLESS.get(match[2], match[2])
             composed = unicodedata.normalize("NFC", letter + _ACCENTS[match[1]])
             if len(composed) == 1 and glyphs.overlap(match.start(), match.end() - 1):
                 edits.append((*match.span(), composed))
-    for match in _MARKED.finditer(text):
-        if glyphs.raised(match.end() - 1, match.end()):
-            edits.append((match.end(), match.end(), " "))
+    for match in _MARK.finditer(text):
+        place = match.start()
+        if _MARKABLE.fullmatch(text, max(0, place - 3), place) and glyphs.raised(place - 1, place):
+            edits.append((place, place, " "))
     edits.sort()
     return [edit for number, edit in enumerate(edits) if number == 0 or edit[0] >= edits[number - 1][1]]
 
@@ -76,9 +87,7 @@ class _Glyphs:
     """Where the characters of a page stand, asked by their place in its text."""
 
     def __init__(self, handle: Any) -> None:
-        import pypdfium2.raw
-
-        self._pdfium = pypdfium2.raw
+        self._pdfium = raw_pdfium()
         self._handle = handle
         self._numbers = [ctypes.c_double() for _ in range(4)]
 

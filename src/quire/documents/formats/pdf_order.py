@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from statistics import median
 
@@ -48,22 +49,15 @@ def in_order(lines: Sequence[TextLine]) -> list[TextLine]:
         return list(lines)
     downwards = sorted(range(len(lines)), key=lambda number: lines[number].top)
     below = _below([lines[number] for number in downwards], height)
-    above = [0] * len(lines)
-    for higher, lower in enumerate(below):
-        bit = 1 << higher
-        while lower:
-            last = lower.bit_length() - 1
-            above[last] |= bit
-            lower ^= 1 << last
     ranks = sorted(range(len(lines)), key=downwards.__getitem__)  # by the file, where from the top each line stands
-    return [lines[downwards[rank]] for rank in _mended(ranks, above, below)]
+    return [lines[downwards[rank]] for rank in _mended(ranks, below)]
 
 
 def _is_interleaved(lines: Sequence[TextLine], height: float) -> bool:
     """Whether the file goes from left to right and back all over the page, over pieces as long as lines of text."""
     shortest = _MIN_LENGTH * height
     pairs = 0
-    for line, after in zip(lines, lines[1:], strict=False):
+    for line, after in itertools.pairwise(lines):
         if after.left >= line.right and abs(after.top - line.top) < height:
             pairs += line.right - line.left > shortest and after.right - after.left > shortest
     return pairs >= _MIN_PAIRS and pairs >= _MIN_PAIRED * len(lines)
@@ -103,28 +97,27 @@ def _below(lines: Sequence[TextLine], height: float) -> list[int]:
     return sets
 
 
-def _mended(lines: Sequence[int], above: Sequence[int], below: Sequence[int]) -> list[int]:
-    """Return `lines` in order; `above` and `below` are the sets of lines that stand so to each."""
+def _mended(lines: Sequence[int], below: Sequence[int]) -> list[int]:
+    """Return `lines` in order; `below` has the set of lines below each."""
     order: list[int] = []
     place = 0  # where the next line of the file goes if it fits
-    before = after = 0  # the lines before and after that place
+    before = 0  # the lines before that place
     for line in lines:
-        if before & below[line] or after & above[line]:
-            place = _place(order, above[line], below[line], place)
+        if before & below[line] or any(below[other] >> line & 1 for other in order[place:]):
+            place = _place(order, line, below, place)
             before = sum(1 << other for other in order[:place])
-            after = sum(1 << other for other in order[place:])
         order.insert(place, line)
         place += 1
         before |= 1 << line
     return order
 
 
-def _place(order: Sequence[int], above: int, below: int, usual: int) -> int:
+def _place(order: Sequence[int], line: int, below: Sequence[int], usual: int) -> int:
     """Return where a line goes: before the first line below it, else after the last above it."""
     for place, other in enumerate(order):
-        if below >> other & 1:
+        if below[line] >> other & 1:
             return place
     for place in range(len(order), 0, -1):
-        if above >> order[place - 1] & 1:
+        if below[order[place - 1]] >> line & 1:
             return place
     return usual

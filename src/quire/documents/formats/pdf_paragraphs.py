@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -10,9 +12,9 @@ from statistics import median
 from quire.documents.formats.pdf_lines import HYPHENATED, TextLine
 
 # Distances in line heights: the ink of a line of Latin letters is 0.7 to 0.9 of the size of its type, a space between
-# words 0.3 to 0.7 of that ink, and the gap between cells or columns more than one and a half.
+# words 0.3 to 0.7 of that ink, and the gap between cells more than all of it.
 _NO_SPACE = 0.15
-_CELL = 1.5
+_CELL = 1.2
 _INDENT = 0.7
 
 # Lines further apart than this many usual distances belong to different paragraphs.
@@ -22,8 +24,21 @@ _PARAGRAPH_GAP = 1.5
 # verse, lists and code have at most a line or two that are as long as the longest.
 _MIN_FULL = 0.5
 
-# Two lines by themselves must be this long to be one text: names and addresses are shorter.
+# ... or if this many lines of the page end where its longest do: they are justified.
+_MIN_JUSTIFIED = 5
+_SAME_EDGE = 0.25
+
+_MIN_ALIGNED = 0.5
+
+# So few lines by themselves must be this long to be one text: names, addresses and code are shorter.
+_FEW = 3
 _MIN_PAIR = 15.0
+
+# Narrower blocks are cells: the columns of newspapers hold 25 letters, about fifteen line heights.
+_MIN_COLUMN = 10.0
+
+# Lines of one text differ in size by at most this much.
+_SAME_SIZE = 0.1
 
 _BULLET = re.compile(r"(?:[•‣▪▫■□●○◦–—*·\uf000-\uf0ff]|-|\(?[0-9ivx]{1,3}[.)]|\(?[a-zA-Z][.)]|\[\d+\])\s")
 _LEADERS = re.compile(r"(?:\. ?){4}|…\s*\d+$|\.{4}")
@@ -40,7 +55,9 @@ class _Row:
     top: float
     right: float
     bottom: float
+    size: float
     as_is: bool  # code or cells: never part of a paragraph
+    close: bool = False  # to the row above
 
 
 def text_of(lines: Sequence[TextLine], *, rejoin: bool = True) -> str:
@@ -60,21 +77,25 @@ def text_of(lines: Sequence[TextLine], *, rejoin: bool = True) -> str:
     if not rows:
         return ""
     height = median([row.bottom - row.top for row in rows])
-    steps = [b.bottom - a.bottom for a, b in zip(rows, rows[1:], strict=False)]
+    steps = [b.bottom - a.bottom for a, b in itertools.pairwise(rows)]
     usual = median([step for step in steps if 0.5 * height < step < 3 * height] or [1.5 * height])
     blocks: list[list[_Row]] = [[rows[0]]]
     for row, step in zip(rows[1:], steps, strict=True):
         above = blocks[-1][-1]
         shared = min(above.right, row.right) > max(above.left, row.left)
-        if shared and 0.3 * height < step <= _PARAGRAPH_GAP * usual:
+        same_size = abs(above.size - row.size) <= _SAME_SIZE * max(above.size, row.size)
+        row.close = shared and 0.3 * height < step <= _PARAGRAPH_GAP * usual
+        if row.close and same_size:
             blocks[-1].append(row)
         else:
             blocks.append([row])
+    height = max(height, 1e-3)
+    edges = Counter(round(row.right / (_SAME_EDGE * height)) for row in rows)
     parts: list[str] = []
     for number, block in enumerate(blocks):
         if number:
             parts.append(_between_blocks(blocks[number - 1], block, parts[-1]))
-        _write(block, height, parts)
+        _write(block, height, edges, parts)
     return _joined(parts)
 
 
@@ -93,12 +114,14 @@ def _rows(lines: Sequence[TextLine]) -> list[_Row]:
         if rows and line.upright and _beside(rows[-1], line):
             row = rows[-1]
             gap = (line.left - row.right) / max(line.bottom - line.top, row.bottom - row.top, 1e-6)
-            row.as_is = row.as_is or gap > _CELL
-            row.text += ("\t" if gap > _CELL else " " if gap > _NO_SPACE else "") + text.lstrip()
+            cell = gap > _CELL and not _BULLET.fullmatch(f"{row.text} ")
+            row.as_is = row.as_is or cell
+            row.text += ("\t" if cell else " " if gap > _NO_SPACE else "") + text.lstrip()
             row.right = max(row.right, line.right)
             row.top, row.bottom = min(row.top, line.top), max(row.bottom, line.bottom)
         else:
-            rows.append(_Row(text, line.left, line.top, line.right, line.bottom, line.fixed_pitch or not line.upright))
+            as_is = line.fixed_pitch or not line.upright
+            rows.append(_Row(text, line.left, line.top, line.right, line.bottom, line.size, as_is))
     return rows
 
 
@@ -109,13 +132,19 @@ def _beside(row: _Row, line: TextLine) -> bool:
     return overlap > 0.5 * lower and line.left > row.right - 0.5 * lower
 
 
-def _write(block: Sequence[_Row], height: float, parts: list[str]) -> None:
-    """Add the text of a block to `parts`."""
+def _write(block: Sequence[_Row], height: float, edges: Counter[int], parts: list[str]) -> None:
+    """Add the text of a block to `parts`; `edges` has how many rows of the page end at each of its right edges."""
     right = max(row.right for row in block)
-    full = [_is_full(row, after, right) for row, after in zip(block, block[1:], strict=False)]
-    flows = sum(full) >= _MIN_FULL * len(full)
-    if len(block) == 2 and block[0].right - block[0].left < _MIN_PAIR * height:
-        flows = False
+    full = [_is_full(row, after, right) for row, after in itertools.pairwise(block)]
+    flows = right - min(row.left for row in block) >= _MIN_COLUMN * height
+    if sum(full) < _MIN_FULL * len(full):
+        edge = round(right / (_SAME_EDGE * height))
+        flows = flows and edges[edge - 1] + edges[edge] + edges[edge + 1] >= _MIN_JUSTIFIED
+        full = [right - row.right <= 2 * _SAME_EDGE * height for row in block]
+    if len(block) <= _FEW:
+        flows = flows and right - block[0].left >= _MIN_PAIR * height
+    if len(block) > 2:
+        flows = flows and _is_aligned(block, height)
     parts.append(block[0].text)
     first = True  # the row before is the first of its paragraph
     for number in range(1, len(block)):
@@ -124,6 +153,13 @@ def _write(block: Sequence[_Row], height: float, parts: list[str]) -> None:
         first = not runs_on
         parts.append(_between(before, row, parts[-1], runs_on))
         parts.append(row.text)
+
+
+def _is_aligned(block: Sequence[_Row], height: float) -> bool:
+    """Whether half of the lines begin below or above the beginning of another: centred lines do not."""
+    close = [abs(a.left - b.left) <= _INDENT * height for a, b in itertools.pairwise(block)]
+    aligned = sum(map(max, [*close, False], [False, *close]))
+    return aligned >= _MIN_ALIGNED * len(block)
 
 
 def _is_full(row: _Row, after: _Row, right: float) -> bool:
@@ -161,6 +197,8 @@ def _between_blocks(before: Sequence[_Row], after: Sequence[_Row], text: str) ->
     if text.endswith(HYPHENATED) and row.text[0].isalnum():
         return ""
     elsewhere = row.bottom < last.top
+    if row.close:
+        return "\n"
     if elsewhere and len(before) > 2 and row.text[0].islower() and not _ENDED.search(text) and not last.as_is:
         return " "
     return "\n\n"
