@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import socket
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fixtures.pictures import page_picture, picture_bytes, two_column_picture
-from quire.documents.document import Document
+from quire.documents.document import Document, LeftOut
 from quire.documents.read import DroppedFile, read_bytes, read_file
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
@@ -21,6 +22,7 @@ PICTURE = page_picture(LINES, inches=(3.0, 1.0))
 
 def read(data: bytes, settings: ReadSettings = DEFAULT, name: str = "scan") -> Document:
     (document,) = read_bytes(data, name, settings)
+    assert isinstance(document, Document)
     return document
 
 
@@ -61,6 +63,47 @@ def test_the_pages_of_a_tiff_are_pages() -> None:
         (1, TEXT),
         (3, "Another page."),
     ]
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_frame_is_read_and_the_account_says_so(form: str) -> None:
+    later = [page_picture([f"Frame {number}"], inches=(3.0, 1.0)) for number in (2, 3)]
+    data = picture_bytes(PICTURE, form, save_all=True, append_images=later)
+    document, left_out = read_bytes(data, "a", DEFAULT)
+    assert isinstance(document, Document)
+    assert isinstance(left_out, LeftOut)
+    assert document.text == TEXT
+    assert (left_out.member, left_out.outcome, left_out.rule) == ("(other frames)", "dropped", "animation")
+    assert left_out.detail.startswith("the first of 3 frames is read")
+
+
+def test_pages_before_a_broken_one_are_kept() -> None:
+    pages = picture_bytes(PICTURE, "TIFF", save_all=True, append_images=[PICTURE], compression="tiff_lzw")
+    broken = bytearray(pages)
+    with Image.open(io.BytesIO(pages)) as image:
+        image.seek(1)
+        for start, length in zip(image.tag_v2[273], image.tag_v2[279], strict=True):  # StripOffsets, StripByteCounts
+            broken[start : start + length] = bytes(length)
+    document, left_out = read_bytes(bytes(broken), "a.tif", DEFAULT)
+    assert isinstance(document, Document)
+    assert isinstance(left_out, LeftOut)
+    assert document.text == TEXT
+    assert (left_out.member, left_out.outcome, left_out.rule) == ("(the rest)", "failed", "damaged")
+    assert left_out.detail.startswith("from page 2 on: a broken picture")
+
+
+@pytest.mark.parametrize("name", ["IMG_0001.HEIC", "IMG_0001.jpg", "IMG_0001"])
+def test_pictures_of_phones_are_left_out_and_it_is_said_what_to_do(name: str) -> None:
+    data = bytes.fromhex("00000024") + b"ftypheic" + bytes(4) + b"mif1MiHBmiafheic" + bytes(100)
+    with pytest.raises(DroppedFile, match="unsupported: save it as PNG, JPEG or TIFF"):
+        read(data, name=name)
+
+
+def test_what_is_said_of_a_broken_header_is_always_the_same() -> None:
+    data = b"II*\0" + bytes(100)
+    with pytest.raises(ReadError) as raised:
+        read(data)
+    assert raised.value.what == "a broken picture: its header cannot be understood"
 
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])

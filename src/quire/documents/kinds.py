@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from quire.documents import languages
 from quire.documents.document import DroppedFile
-from quire.documents.formats import archive, mail, mailbox, notebook, office, records, table, xml
+from quire.documents.formats import archive, mail, mailbox, notebook, office, records, sqlite, table, xml
 from quire.documents.formats.text import MEDIA_TYPES as TEXT_TYPES
 from quire.errors import ReadError
 
@@ -29,8 +29,11 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys((".mobi", ".azw", ".azw3", ".fb2", ".djvu", ".chm"), "an electronic book of a kind not read"),
     **dict.fromkeys((".7z", ".rar", ".cab", ".iso", ".zst", ".lz4", ".br"), "an archive of a kind not read"),
     **dict.fromkeys((".msg", ".pst"), "mail of a kind not read"),
-    **dict.fromkeys((".sqlite", ".sqlite3", ".db", ".parquet", ".feather", ".arrow", ".mdb"), "a table or database"),
-    **dict.fromkeys((".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".ico"), "a picture of a kind not read"),
+    **dict.fromkeys((".parquet", ".feather", ".arrow", ".mdb", ".accdb"), "a table or database"),
+    **dict.fromkeys(
+        (".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".ico"),
+        "save it as PNG, JPEG or TIFF; a picture of this kind",
+    ),
     **dict.fromkeys(
         (".mp3", ".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp4", ".mkv", ".mov", ".avi", ".webm"), "sound or film"
     ),
@@ -68,6 +71,8 @@ def kind_of(name: str, data: bytes) -> Kind:
         return Kind("pdf", "application/pdf")
     if extension == ".pdf":
         raise ReadError(f"no PDF header in the first {PDF_HEADER_WITHIN} bytes, so this is not a PDF", where=name)
+    if data[4:8] == b"ftyp" and data[8:12] in _PHONE_PICTURES:
+        raise DroppedFile("unsupported", "save it as PNG, JPEG or TIFF; by its first bytes this is HEIC or AVIF")
     if extension in IMAGE_EXTENSIONS:
         raise ReadError(f"not a picture: the content of this {extension} file is of another kind", where=name)
     if extension in office.EXTENSIONS:
@@ -90,6 +95,8 @@ def kind_of(name: str, data: bytes) -> Kind:
         return Kind("mailbox", mailbox.MAILBOX)
     if extension in xml.MEDIA_TYPES:
         return Kind("xml", xml.MEDIA_TYPES[extension], "XML")
+    if extension in sqlite.EXTENSIONS and not data.startswith(sqlite.HEADER):
+        raise DroppedFile("unsupported", f"a database ({extension}), but not one of SQLite")
     if extension in table.MEDIA_TYPES:
         return Kind("table", table.MEDIA_TYPES[extension])
     if extension in TEXT_TYPES:
@@ -101,6 +108,11 @@ def kind_of(name: str, data: bytes) -> Kind:
     stated = office.office_type(data)
     if stated is not None:
         return Kind(*stated)
+    if data.startswith(sqlite.HEADER):
+        return Kind("sqlite", sqlite.MEDIA_TYPE)
+    if sqlite.is_log(data):
+        unwritten = "changes that SQLite has yet to write into a database: close the program that has it open"
+        raise DroppedFile("unsupported", unwritten)
     packed = archive.archive_type(data)
     if packed is not None:
         return Kind("archive", packed)
@@ -134,3 +146,6 @@ def image_type(data: bytes) -> str | None:
 
 
 _BITMAP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
+
+_PHONE_PICTURES = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis"))
+"""Brands of the ISO container (ISO/IEC 23008-12) that hold pictures; phones send them under the name of a JPEG."""

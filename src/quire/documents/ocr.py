@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,21 @@ if TYPE_CHECKING:
 MAX_SIDE = 3000
 """Dots that the long side of a page has at most in recognition; an A3 page at 150 dots per inch has 2,480."""
 
-# Mean confidence of a page: over 0.9 for every upright page of the test scans, below 0.7 for the same upside down.
-_SURELY_UPRIGHT = 0.8
+# On pages of more than a million dots, lines are found on a picture so much smaller than that they are read from. Over
+# the 14 test scans: character errors 0.22 % at 1, 0.21 % at 0.8, 0.22 % at 2/3 and at 0.55; processor seconds a page
+# 5.1, 4.1, 3.7 and 3.2.
+_DETECTION_SCALE = 2 / 3
+_SMALL = 1_000_000
 
-# Lines that are recognised both ways up to find out which is right.
+# The longest lines of a page tell which way up it is: if they are less sure than this, they are read the other way up
+# too. Over the 14 test scans, eight of them were 0.988 to 0.996 sure at their mean, and upside down 0.532 to 0.727.
+_SURELY_UPRIGHT = 0.9
 _SAMPLE_LINES = 8
+
+# Of 30 pictures without text, 8 gave a letter or two, 0.56 to 0.79 sure: the rim of a cup, a star on a uniform.
+# A sheet with less than this on it has text only if recognition is sure of it.
+_MIN_LETTERS = 4
+_SURE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +60,19 @@ def recognise(picture: Picture, settings: ReadSettings) -> Recognised:
     """Return the text in `picture`, a page of about `settings.ocr_dpi` dots per inch, whichever way up it is."""
     engine = _engine(settings.ocr_threads)
     found = engine.detect(picture)
-    turns = 0  # quarter turns counter-clockwise that bring the page upright
     if found.mostly_tall():
         # Pieces that are taller than wide come out of detection turned once already.
-        turns = 1 if engine.prefers_as_is(found.crops) else 3
+        turns = 1 if engine.prefers_as_is(found) else 3  # quarter turns counter-clockwise that bring the page upright
         found = engine.detect(_turned(picture, turns))
-    lines = engine.read(found)
-    unsure = turns == 0 and _mean([line.confidence for line in lines]) < _SURELY_UPRIGHT
-    if lines and unsure and not engine.prefers_as_is(found.crops):
-        lines = engine.read(engine.detect(_turned(picture, 2)))
-    kept = [line for line in lines if line.confidence >= settings.ocr_min_confidence and line.text.strip()]
+    elif not engine.prefers_as_is(found):
+        found = engine.detect(_turned(picture, 2))
+    lines = [line for line in engine.read(found) if line.text.strip()]
+    kept = [line for line in lines if line.confidence >= settings.ocr_min_confidence]
+    if sum(character.isalnum() for line in kept for character in line.text) < _MIN_LETTERS:
+        kept = [line for line in kept if line.confidence >= _SURE]
     rows = in_reading_order([line.box for line in kept])
     text = "\n".join(" ".join(kept[i].text.strip() for i in row) for row in rows)
-    return Recognised(text, tuple(line.confidence for line in kept))
+    return Recognised(text, tuple(line.confidence for line in (lines if kept else ())))
 
 
 def shrink(picture: Picture, dpi: float, settings: ReadSettings) -> Picture:
@@ -97,6 +107,7 @@ class _Detected:
 
     quads: Any  # (pieces, 4, 2): corners clockwise from the top left
     crops: list[Any]  # each (height, width, 3)
+    pieces: dict[int, tuple[str, float]] = field(default_factory=dict)  # texts and confidences of those read so far
 
     def mostly_tall(self) -> bool:
         if not self.crops:
@@ -159,25 +170,40 @@ class _Engine:
         import numpy as np
         from rapidocr.main import RapidOCRError
 
+        height, width = picture.shape
+        scale = _DETECTION_SCALE if width * height > _SMALL else 1
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = picture if scale == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        done: dict[str, dict[str, float]] = {}  # what was done to the picture: strips are padded to a sheet
         try:
-            crops, found = self._rapidocr.detect_and_crop(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), {})
+            _, found = self._rapidocr.detect_and_crop(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR), done)
         except RapidOCRError:  # how it says that there is no text
             return _Detected(np.empty((0, 4, 2)), [])
-        return _Detected(found.boxes, list(crops))
+        quads = found.boxes - np.array([done["padding_1"]["left"], done["padding_1"]["top"]])
+        quads = (quads * np.array([width / size[0], height / size[1]])).astype(np.float32)
+        crops = self._rapidocr.crop_text_regions(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), quads)
+        return _Detected(quads, crops)
 
     def read(self, found: _Detected) -> list[Line]:
-        if not found.crops:
-            return []
-        pieces = self._texts(found.crops)
+        pieces = self._pieces(found, range(len(found.crops)))
         boxes = _straightened(found.quads)
         return [Line(text, score, box) for (text, score), box in zip(pieces, boxes, strict=True)]
 
-    def prefers_as_is(self, crops: list[Any]) -> bool:
-        """Whether the longest of `crops` read better as they are than upside down."""
-        longest = sorted(crops, key=lambda crop: crop.shape[1], reverse=True)[:_SAMPLE_LINES]
-        upside_down = [crop[::-1, ::-1] for crop in longest]
-        scores = [_mean([score for _, score in self._texts(pieces)]) for pieces in (longest, upside_down)]
-        return scores[0] >= scores[1]
+    def prefers_as_is(self, found: _Detected) -> bool:
+        """Whether the longest of the pieces read well as they are, or at least better than upside down."""
+        by_length = sorted(range(len(found.crops)), key=lambda i: found.crops[i].shape[1], reverse=True)
+        longest = by_length[:_SAMPLE_LINES]
+        as_is = _mean([score for _, score in self._pieces(found, longest)])
+        if not longest or as_is >= _SURELY_UPRIGHT:
+            return True
+        return as_is >= _mean([score for _, score in self._texts([found.crops[i][::-1, ::-1] for i in longest])])
+
+    def _pieces(self, found: _Detected, which: Sequence[int]) -> list[tuple[str, float]]:
+        """Return the texts of some of the pieces; none is recognised twice."""
+        new = [i for i in which if i not in found.pieces]
+        if new:
+            found.pieces.update(zip(new, self._texts([found.crops[i] for i in new]), strict=True))
+        return [found.pieces[i] for i in which]
 
     def _texts(self, crops: list[Any]) -> list[tuple[str, float]]:
         read: Any = self._rapidocr.recognize_txt(crops)

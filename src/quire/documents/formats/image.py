@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from quire.documents.document import Document, DroppedFile
+from quire.documents.document import DroppedFile, LeftOut, Part
 from quire.documents.formats.pages import Page, document_of
 from quire.documents.formats.reader import SourceFile
 from quire.documents.ocr import recognise, shrink
@@ -31,8 +31,8 @@ _CREDIBLE_DPI = (100.0, 2400.0)
 _SHEET_INCHES = 11.4
 
 
-def read_image(file: SourceFile, settings: ReadSettings) -> list[Document]:
-    """Return the recognised text of each page of `file`.
+def read_image(file: SourceFile, settings: ReadSettings) -> list[Part]:
+    """Return the recognised text of each page of `file`, and the account of frames and pages that gave none.
 
     Raises:
         DroppedFile: "no-text" where nothing is recognised or recognition is off; "too-large" by pixels or pages.
@@ -40,7 +40,20 @@ def read_image(file: SourceFile, settings: ReadSettings) -> list[Document]:
     """
     if not settings.ocr:
         raise DroppedFile("no-text", "a picture, and recognition of text is off")
-    return [document_of(file, [_read_page(picture, dpi, settings) for picture, dpi in _frames(file, settings)])]
+    pages: list[Page] = []
+    left_out: list[Part] = []
+    try:
+        for picture, dpi, others in _frames(file, settings):
+            pages.append(_read_page(picture, dpi, settings))
+            if others:
+                why = f"the first of {others + 1:,} frames is read: those of an animation show the same again"
+                left_out.append(LeftOut(file.named("(other frames)"), 0, "dropped", "animation", why))
+    except ReadError as error:
+        if not any(page.text for page in pages):
+            raise
+        why = f"from page {len(pages) + 1} on: {error.what}"
+        left_out.append(LeftOut(file.named("(the rest)"), 0, "failed", "damaged", why))
+    return [document_of(file, pages), *left_out]
 
 
 def _read_page(picture: Picture, dpi: float, settings: ReadSettings) -> Page:
@@ -49,15 +62,16 @@ def _read_page(picture: Picture, dpi: float, settings: ReadSettings) -> Page:
     return Page(recognised.text, recognised.confidences)
 
 
-def _frames(file: SourceFile, settings: ReadSettings) -> Iterator[tuple[Picture, float]]:
-    """Yield each page as grey dots, upright as its EXIF tag says, with its dots per inch."""
-    from PIL import Image, ImageOps
+def _frames(file: SourceFile, settings: ReadSettings) -> Iterator[tuple[Picture, float, int]]:
+    """Yield each page as grey dots, upright by its EXIF tag, its dots per inch, and how many frames are skipped."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata, and of sizes below the limit checked here
         try:
             with Image.open(io.BytesIO(file.data)) as image:
-                count = getattr(image, "n_frames", 1) if file.media_type in _PAGED else 1
+                frames = getattr(image, "n_frames", 1)
+                count = frames if file.media_type in _PAGED else 1
                 if count > settings.max_pages:
                     raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
                 for number in range(count):
@@ -66,11 +80,13 @@ def _frames(file: SourceFile, settings: ReadSettings) -> Iterator[tuple[Picture,
                         size = f"{image.width:,} x {image.height:,} pixels"
                         raise DroppedFile("too-large", f"{size}, more than max_pixels = {settings.max_pixels:,}")
                     dpi = _dpi(image)
-                    yield _grey(ImageOps.exif_transpose(image)), dpi
+                    yield _grey(ImageOps.exif_transpose(image)), dpi, frames - count
         except Image.DecompressionBombError as error:
             raise DroppedFile("too-large", str(error)) from None
+        except UnidentifiedImageError as error:  # its own words hold an address in memory
+            raise ReadError("a broken picture: its header cannot be understood", where=file.where) from error
         except (OSError, ValueError, SyntaxError, EOFError, OverflowError, KeyError, IndexError, struct.error) as error:
-            # What Pillow's readers raise on broken pictures; its own UnidentifiedImageError is an OSError.
+            # What Pillow's readers raise on broken pictures.
             raise ReadError(f"a broken picture: {error}", where=file.where) from error
 
 
