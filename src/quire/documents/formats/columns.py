@@ -49,15 +49,20 @@ def text_column(rows: Sequence[Sequence[str | None]], names: Sequence[str], told
             column = lowered.index(name)
             if 2 * sum(_has_letters(cell) for cell in _cells(rows, column)) >= max(1, len(rows)):
                 return column
-    lengths: list[tuple[int, int]] = []
-    for column in range(len(names)):
-        prose = [len(cell) for cell in _cells(rows, column) if is_prose(cell)]
-        if prose and 2 * len(prose) >= len(rows):
-            lengths.append((sum(prose), column))
-    lengths.sort(reverse=True)
+    lengths = sorted(((length, column) for column, length in prose_columns(rows, len(names)).items()), reverse=True)
     if not lengths or (len(lengths) > 1 and lengths[0][0] < 2 * lengths[1][0]):
         return None
     return lengths[0][1]
+
+
+def prose_columns(rows: Sequence[Sequence[str | None]], width: int) -> dict[int, int]:
+    """Return the columns, of `width`, that hold prose in half of the rows, and how many characters of it."""
+    lengths = {}
+    for column in range(width):
+        prose = [len(cell) for cell in _cells(rows, column) if is_prose(cell)]
+        if prose and 2 * len(prose) >= len(rows):
+            lengths[column] = sum(prose)
+    return lengths
 
 
 def is_prose(cell: str) -> bool:
