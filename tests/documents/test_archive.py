@@ -149,6 +149,18 @@ def test_names_that_climb_out_are_only_names(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_member_without_a_name_has_one_in_the_account():
+    # The standard library writes none: take the one letter of a name out, and make lengths and places fit again.
+    whole = bytearray(zipped({"n": b"words"}))
+    central, end = whole.index(b"PK\x01\x02"), whole.index(b"PK\x05\x06")
+    size, place = (int.from_bytes(whole[end + at : end + at + 4], "little") for at in (12, 16))
+    whole[end + 12 : end + 20] = (size - 1).to_bytes(4, "little") + (place - 1).to_bytes(4, "little")
+    whole[central + 28 : central + 30] = whole[26:28] = b"\0\0"
+    del whole[central + 46], whole[30]
+    parts = read(bytes(whole))
+    assert [part.member for part in parts] == ["(no name)"]
+
+
 def test_members_of_one_name_stay_apart():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

@@ -85,7 +85,7 @@ def _read_zip(raw: BinaryIO, file: SourceFile, settings: ReadSettings, members: 
     password = None if settings.password is None else settings.password.get_secret_value().encode()
     with archive:
         for info in archive.infolist():
-            if info.is_dir():
+            if info.filename.endswith("/"):  # is_dir() fails on a name without characters
                 continue
 
             def opened(info: zipfile.ZipInfo = info) -> BinaryIO:
