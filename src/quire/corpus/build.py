@@ -19,9 +19,13 @@ from quire.corpus.reading import Reader, Task, read_task, stamp_of
 from quire.corpus.settings import IngestSettings
 from quire.corpus.store import MANIFEST, Corpus
 from quire.documents.sandbox import Sandbox
+from quire.documents.sql import Rows, is_database, queried
 from quire.documents.walk import walk
 from quire.errors import FormatError, QuireError, UsageError
 from quire.files import explain_os_error, only_writer
+
+ROWS = ".rows"
+"""Folder, in the corpus, of what databases gave, while it is read."""
 
 
 def ingest(
@@ -39,7 +43,7 @@ def ingest(
     until the new one replaces it.
 
     Args:
-        sources: folders and single files.
+        sources: folders and single files; and databases, as URLs (see `quire.documents.sql`).
         out: the corpus folder; made where it is missing. Files inside it are never read.
         settings: see `IngestSettings`.
         progress: called with a `Step` now and then, from this thread.
@@ -50,26 +54,35 @@ def ingest(
 
     Raises:
         UsageError: a source does not exist, or `out` is a file, a folder of something else, or holds a source.
-        QuireError: nothing was kept, the disk is full, the folder cannot be written, another run is writing it.
+        QuireError: nothing was kept, the disk is full, the folder cannot be written, another run is writing it, a
+            database cannot be read.
     """
-    roots = [Path(sources)] if isinstance(sources, (str, Path)) else [Path(source) for source in sources]
+    given = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    databases = [str(source) for source in given if is_database(source)]
+    roots = [Path(source) for source in given if not is_database(source)]
     out = Path(out)
     tell: Progress = progress or (lambda step: None)
+    if not databases:
+        _check_given(roots)
     _check_roots(roots)
     _check_out(out, roots)
     with _explained(out):
         out.mkdir(parents=True, exist_ok=True)
         with only_writer(out, "corpus"):
             finish(out)
-            account = _ingest(roots, out, settings, tell, reader)
+            with queried(databases, out / ROWS, settings.read) as tables:
+                account = _ingest(roots, tables, out, settings, tell, reader)
             if not settings.corpus.keep_readings:
                 (out / NAME).unlink()
     return account
 
 
-def _check_roots(roots: Sequence[Path]) -> None:
+def _check_given(roots: Sequence[Path]) -> None:
     if not roots:
         raise UsageError("no folder was given")
+
+
+def _check_roots(roots: Sequence[Path]) -> None:
     for root in roots:
         if not root.exists():
             raise UsageError("no such file or folder", where=root)
@@ -85,7 +98,7 @@ def _check_out(out: Path, roots: Sequence[Path]) -> None:
             raise UsageError(
                 f"the corpus would lie over the source {root}", where=out, hint="Choose a new folder with --out"
             )
-    ours = {MANIFEST, NAME, STAGE}
+    ours = {MANIFEST, NAME, STAGE, ROWS}
     if out.is_dir() and os.access(out, os.R_OK):
         names = set(os.listdir(out))
         if names and not names & ours:
@@ -109,7 +122,12 @@ def _explained(out: Path) -> Iterator[None]:
 
 
 def _ingest(
-    roots: Sequence[Path], out: Path, settings: IngestSettings, tell: Progress, reader: Reader | None
+    roots: Sequence[Path],
+    tables: Sequence[Rows],
+    out: Path,
+    settings: IngestSettings,
+    tell: Progress,
+    reader: Reader | None,
 ) -> Account:
     begun = time.monotonic()
     by = "" if reader is None else f":{reader.__module__}.{reader.__qualname__}"
@@ -120,7 +138,7 @@ def _ingest(
         retry_failed=settings.corpus.retry_failed,
     )
     try:
-        found = _find(roots, out, settings, ledger, tell)
+        found = _find(roots, tables, out, settings, ledger, tell)
         if not found.files:
             raise QuireError(f"no files were found in {', '.join(map(str, roots))}")
         files_read = _read(ledger, settings, tell, reader)
@@ -148,12 +166,17 @@ def _unchanged(out: Path, inputs: str) -> Account | None:
 # ---- finding --------------------------------------------------------------------------------------------------------
 
 
-def _find(roots: Sequence[Path], out: Path, settings: IngestSettings, ledger: Ledger, tell: Progress) -> Tally:
+def _find(
+    roots: Sequence[Path], tables: Sequence[Rows], out: Path, settings: IngestSettings, ledger: Ledger, tell: Progress
+) -> Tally:
     """Enter every file into the ledger; return how many there are and how large they are together."""
     files, size = 0, 0
     tops = {root.resolve() for root in roots}
     places = _Places(out.resolve(), tops)
     ledger.begin()
+    for table in tables:
+        ledger.meet(table.source, os.fsencode(table.path.absolute()), table.size, None, None)
+        files, size = files + 1, size + table.size
     for met in walk(roots, settings.walk):
         where = places.of(met.path.parent)
         if where == "inside":

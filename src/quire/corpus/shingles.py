@@ -110,7 +110,7 @@ def _hash_words(data: Bytes, starts: Places, ends: Places) -> Hashes:
     padded = np.concatenate([data, np.zeros(8, dtype=np.uint8)])
     eights = np.ndarray((len(data) + 1,), dtype="<u8", buffer=padded.data, strides=(1,))
     lengths = ends - starts
-    words: Hashes = _mix(eights[starts] & _MASKS[np.minimum(lengths, 8)])
+    words = _mix(eights[starts] & _MASKS[np.minimum(lengths, 8)])
     longer = np.flatnonzero(lengths > 8)
     offset = 8
     while len(longer):
@@ -125,7 +125,8 @@ def _mix(values: Hashes) -> Hashes:
     """Scramble 64-bit numbers: the last step of splitmix64 (Steele, Lea and Flood 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    mixed: Hashes = values ^ (values >> np.uint64(31))
+    return mixed
 
 
 def signatures(hashes: Hashes, ends: list[int], permutations: int) -> Signatures:
