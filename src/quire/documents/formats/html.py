@@ -70,9 +70,9 @@ def page_blocks(html: str, settings: ReadSettings, *, main_content: bool, most: 
     from resiliparse.parse.html import HTMLTree
 
     tree = HTMLTree.parse(html)
-    if tree.body is None:
-        return Blocks(0)
     page = flatten(tree.body)
+    if not page.tags:  # frames, or nothing at all
+        return Blocks(0)
     limit = settings.max_file_bytes if most is None else most
     if not main_content:
         return _Writer(page, settings, limit, content_only=False).write(0)

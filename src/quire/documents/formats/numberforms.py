@@ -84,9 +84,8 @@ def _plain(amount: float, decimals: int | None) -> str:
 
 
 def _moment(amount: float, form: str, since_1904: bool) -> str:
-    days = int(amount)
-    seconds = round((amount - days) * 86400)
-    time = f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}" + (f":{seconds % 60:02d}" if seconds % 60 else "")
+    days, seconds = divmod(round(amount * 86400), 86400)
+    time = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}" + (f":{seconds % 60:02d}" if seconds % 60 else "")
     if form == "time":
         return time
     if since_1904:
@@ -97,4 +96,4 @@ def _moment(amount: float, form: str, since_1904: bool) -> str:
         day = (epoch + datetime.timedelta(days=days)).isoformat()
     except OverflowError:
         return f"{amount:.15g}"
-    return f"{day} {time}" if form == "moment" or seconds else day
+    return f"{day} {time}" if form == "moment" else day

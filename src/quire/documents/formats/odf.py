@@ -165,8 +165,9 @@ class _Story:
                 self._put_comment(child)
             elif tag in ("frame", "custom-shape", "rect", "ellipse", "g"):
                 box = Blocks(self._left)
+                outer, self._beside = self._beside, []
                 self._add_frame(child, box)
-                self._beside.append(box)
+                self._beside = [*outer, box]
             elif tag == "a" and self._settings.links:
                 words: list[str] = []
                 self._collect(child, words)

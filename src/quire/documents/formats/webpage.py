@@ -115,7 +115,7 @@ def _sum_sizes(page: Webpage) -> None:
 
 def main_element(page: Webpage) -> int:
     """Return the number of the element that the page is about: its one `main`, or `article`, or all of it."""
-    whole = page.sizes[0] if page.sizes else 0
+    whole = page.sizes[0]
     for tag, least in (("main", MAIN_FROM), ("article", MOST)):
         found = [index for index, name in enumerate(page.tags) if name == tag or _role(page.nodes[index]) == tag]
         outer = [index for index in found if not any(other < index < page.ends[other] for other in found[:1])]
