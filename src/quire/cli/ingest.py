@@ -13,6 +13,7 @@ import typer
 
 from quire.corpus.settings import IngestSettings
 from quire.documents.sandbox import PoolSettings
+from quire.documents.sql import database_name, is_database
 from quire.settings import build, help_of, merge, with_assignments
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ FAILURES_SHOWN = 10
 
 def command(
     *,
-    sources: list[Path] = typer.Argument(..., metavar="SOURCE", help="Folders and files to read."),
+    sources: list[str] = typer.Argument(
+        ...,
+        metavar="SOURCE",
+        help="Folders and files to read, and databases: sqlite:///notes.db?table=notes&column=body.",
+    ),
     out: Path | None = typer.Option(None, metavar="CORPUS", help="The corpus folder (default: corpora/SOURCE)."),
     workers: int | None = typer.Option(None, metavar="N", help=help_of(PoolSettings, "workers")),
     no_ocr: bool = typer.Option(False, "--no-ocr", help="Do not recognise text in pictures and scanned pages."),
@@ -45,7 +50,7 @@ def command(
     if no_ocr:
         values = merge(values, {"read": {"ocr": False}})
     settings = build(IngestSettings, values, where="--set")
-    corpus = out if out is not None else Path("corpora") / sources[0].resolve().name
+    corpus = out if out is not None else Path("corpora") / _name(sources[0])
     try:
         with ingest_progress() as progress:
             account = ingest(sources, corpus, settings, progress=progress)
@@ -57,6 +62,10 @@ def command(
     else:
         print_account(account)
         print(f"\nCorpus: {corpus}\nReport: {corpus / 'report.html'}")
+
+
+def _name(source: str) -> str:
+    return database_name(source) if is_database(source) else Path(source).resolve().name
 
 
 @contextlib.contextmanager

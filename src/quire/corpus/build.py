@@ -12,13 +12,13 @@ from pathlib import Path
 
 from quire.corpus.account import Account, Tally
 from quire.corpus.assemble import Run, assemble, inputs_of
+from quire.corpus.engines import opened
 from quire.corpus.ledger import NAME, Ledger, MetFile
 from quire.corpus.progress import Progress, Step
 from quire.corpus.publish import STAGE, finish, staged
-from quire.corpus.reading import Reader, Task, read_task, stamp_of
+from quire.corpus.reading import Reader, Task, stamp_of
 from quire.corpus.settings import IngestSettings
 from quire.corpus.store import MANIFEST, Corpus
-from quire.documents.sandbox import Sandbox
 from quire.documents.sql import Rows, is_database, queried
 from quire.documents.walk import walk
 from quire.errors import FormatError, QuireError, UsageError
@@ -240,9 +240,8 @@ def _read(ledger: Ledger, settings: IngestSettings, tell: Progress, reader: Read
             sums = ledger.known(file.name, file.size)
             yield Task(file.path, file.source, file.size, sums, settings.read, reader)
 
-    pool = settings.pool
-    with Sandbox(read_task, workers=pool.workers, seconds=pool.seconds, memory_mb=pool.memory_mb) as sandbox:
-        for done in sandbox.map(tasks()):
+    with opened(settings.engine, settings.pool) as engine:
+        for done in engine.map(tasks()):
             file = files.pop(done.task.source)
             outcome = "failed"
             if done.value is not None:

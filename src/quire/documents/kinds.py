@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from quire.documents import languages
 from quire.documents.document import DroppedFile
-from quire.documents.formats import archive, mail, mailbox, notebook, office, records, sqlite, table, xml
+from quire.documents.formats import archive, mail, mailbox, notebook, office, records, rows, sqlite, table, xml
 from quire.documents.formats.text import MEDIA_TYPES as TEXT_TYPES
 from quire.errors import ReadError
 
@@ -59,6 +59,8 @@ def kind_of(name: str, data: bytes) -> Kind:
         DroppedFile: "unsupported", naming the extension.
         ReadError: the extension says PDF or picture and the content does not.
     """
+    if data.startswith(rows.HEADER):
+        return Kind("rows", rows.MEDIA_TYPE)
     extension = languages.extension_of(name)
     if extension in office.SAVE_AS:
         raise DroppedFile("unsupported", f"{office.SAVE_AS[extension]} ({extension})")

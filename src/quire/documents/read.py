@@ -22,6 +22,7 @@ from quire.documents.formats.pdf import read_pdf
 from quire.documents.formats.pptx import read_pptx
 from quire.documents.formats.reader import Reader, SourceFile
 from quire.documents.formats.records import read_json, read_json_lines
+from quire.documents.formats.rows import read_rows
 from quire.documents.formats.sqlite import read_sqlite
 from quire.documents.formats.table import read_table
 from quire.documents.formats.text import read_text
@@ -49,6 +50,7 @@ READERS: dict[str, Reader] = {
     "mailbox": read_mailbox,
     "notebook": read_notebook,
     "xml": read_xml,
+    "rows": read_rows,
     "sqlite": read_sqlite,
     "table": read_table,
     "json": read_json,
@@ -56,7 +58,7 @@ READERS: dict[str, Reader] = {
 }
 """The reader of each kind that `kind_of` knows."""
 
-PIECEWISE = frozenset(("archive", "mailbox", "sqlite", "table", "json-lines"))
+PIECEWISE = frozenset(("archive", "mailbox", "rows", "sqlite", "table", "json-lines"))
 """Readers that take a file from its place, a piece at a time: for them `max_file_bytes` is of members."""
 
 HEAD = 65536
