@@ -85,6 +85,7 @@ def test_hidden_elements_and_scripts_are_not_text() -> None:
         "<template><p>d</p></template><svg><text>e</text></svg><select><option>f</select><noscript><p>g</p></noscript>"
     )
     assert read(page) == "shown\n\ng"
+    assert read("<div id=app style='display:none'><p>shown by a script</p></div><p>x") == "shown by a script\n\nx"
 
 
 def test_lists_in_lists() -> None:

@@ -36,7 +36,8 @@ def test_headings_lists_and_what_goes_on_in_an_item() -> None:
     )
     body = (
         '<text:h text:outline-level="3">Head</text:h><text:list text:style-name="L"><text:list-item>'
-        "<text:p>one</text:p><text:p>more of it</text:p><text:list><text:list-item><text:p>deep</text:p></text:list-item></text:list>"
+        "<text:p>one</text:p><text:p>more of it</text:p>"
+        "<text:list><text:list-item><text:p>deep</text:p></text:list-item></text:list>"
         "</text:list-item><text:list-item><text:p>two</text:p></text:list-item>"
         '<text:list-item text:start-value="9"><text:p>nine</text:p></text:list-item></text:list>'
         "<text:list><text:list-item><text:p>dot</text:p></text:list-item></text:list>"

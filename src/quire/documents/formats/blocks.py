@@ -134,6 +134,8 @@ class Blocks:
 
 def clean(text: str) -> str:
     """Return `text` in Unicode NFC, runs of spaces as one, soft hyphens and other invisible marks left out."""
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()  # nothing to do, as for most cells of most tables
     text = text.translate(_INVISIBLE).replace("\r\n", "\n").replace("\r", "\n").replace("\v", "\n")
     text = _AROUND_BREAKS.sub("\n", _SPACES.sub(" ", text)).strip()
     return text if text.isascii() else unicodedata.normalize("NFC", text)

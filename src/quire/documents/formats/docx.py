@@ -82,7 +82,7 @@ class _Story:
         self._styles = _styles(package.optional_xml(self._part("styles")))
         self._notes = {kind: self._by_id(f"{kind}s", kind) for kind in ("footnote", "endnote")}
         self._comments = self._by_id("comments", "comment") if settings.comments else {}
-        self._noted: list[tuple[str, str]] = []
+        self._noted: dict[tuple[str, str], int] = {}  # in order, with their numbers
         self._beside: list[Blocks] = []
 
     def add(self, container: Element, blocks: Blocks) -> None:
@@ -102,13 +102,16 @@ class _Story:
 
     def add_notes(self) -> None:
         """Add the notes that were referred to, in order; one may refer to others."""
-        position = 0
-        while position < len(self._noted):
-            kind, identifier = self._noted[position]
-            position += 1
-            inner = Blocks(self._settings.max_file_bytes)
-            self.add(self._notes[kind][identifier], inner)
-            self.blocks.paragraph(f"[^{position}]: {inner.inline()}")
+        written = 0
+        while written < len(self._noted):
+            for (kind, identifier), position in list(self._noted.items())[written:]:
+                written += 1
+                self._add_note(kind, identifier, position)
+
+    def _add_note(self, kind: str, identifier: str, position: int) -> None:
+        inner = Blocks(self._settings.max_file_bytes)
+        self.add(self._notes[kind][identifier], inner)
+        self.blocks.paragraph(f"[^{position}]: {inner.inline()}")
 
     def _add_paragraph(self, paragraph: Element, blocks: Blocks) -> None:
         outer, self._beside = self._beside, []
@@ -222,9 +225,7 @@ class _Story:
     def _noted_as(self, kind: str, identifier: str | None) -> str:
         if identifier not in self._notes[kind]:
             return ""
-        if (kind, identifier) not in self._noted:
-            self._noted.append((kind, identifier))
-        return f"[^{self._noted.index((kind, identifier)) + 1}]"
+        return f"[^{self._noted.setdefault((kind, identifier), len(self._noted) + 1)}]"
 
     def _put_comment(self, identifier: str | None) -> None:
         found = self._comments.pop(identifier or "", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from quire.documents.document import Document, DroppedFile
 from quire.documents.formats.blocks import EXPONENT, MAX_SPAN, Blocks, spread
@@ -38,6 +38,9 @@ MAX_CELLS = 1_000_000
 MAX_TABLES = 8
 """Tables in one another that are read as tables."""
 
+MAX_PAGE_BYTES = 64 * 2**20
+"""Larger pages are dropped: one of 14 MB, in short paragraphs, took 0.5 GB of memory."""
+
 _FALLBACK = 5
 """Where the main content of a page is under 200 characters and all of it over this many times as much, all is kept."""
 
@@ -48,7 +51,7 @@ def read_html(file: SourceFile, settings: ReadSettings) -> list[Document]:
     The encoding is a byte order mark's, else strict UTF-8, else what the page's meta element names, else detected.
 
     Raises:
-        DroppedFile: "binary", or "no-text" where nothing is visible.
+        DroppedFile: "binary", "too-large", or "no-text" where nothing is visible.
     """
     stated = _CHARSET.search(file.data[:1024])
     html = decode(file.data, stated=stated[1].decode("ascii") if stated else None).text
@@ -66,9 +69,14 @@ def page_blocks(html: str, settings: ReadSettings, *, main_content: bool, most: 
         settings: `links` and `max_file_bytes`.
         main_content: leave out what stands around the content.
         most: characters that the blocks may have; `max_file_bytes` of them where it is None.
+
+    Raises:
+        DroppedFile: "too-large".
     """
     from resiliparse.parse.html import HTMLTree
 
+    if len(html) > MAX_PAGE_BYTES:
+        raise DroppedFile("too-large", f"a page of {len(html):,} characters, more than {MAX_PAGE_BYTES:,}")
     tree = HTMLTree.parse(html)
     page = flatten(tree.body)
     if not page.tags:  # frames, or nothing at all
@@ -81,6 +89,11 @@ def page_blocks(html: str, settings: ReadSettings, *, main_content: bool, most: 
     if found < 200 and page.sizes[0] > _FALLBACK * found:
         return _Writer(page, settings, limit, content_only=False).write(0)
     return blocks
+
+
+def _attribute(node: Any, name: str) -> str | None:
+    """Return an attribute of an element; None where it has none."""
+    return None if node is None else cast("str | None", node.getattr(name))
 
 
 @dataclass
@@ -168,11 +181,11 @@ class _Writer:
     def _skips(self, index: int, start: int) -> bool:
         tag, node = self._page.tags[index], self._page.nodes[index]
         if tag == "script":
-            kind = node.getattr("type") or ""
+            kind = _attribute(node, "type") or ""
             if kind.startswith("math/tex"):
                 self._pieces.append(f"${self._raw(index)}$")
             return True
-        if tag in UNSEEN or (index != start and is_hidden(node)):
+        if tag in UNSEEN or (index != start and is_hidden(self._page, index)):
             return True
         return self._content_only and index != start and is_around(self._page, index)
 
@@ -191,7 +204,7 @@ class _Writer:
             return False
         elif tag in ("ul", "ol"):
             self._flush()
-            self._lists.append(number(node.getattr("start"), 1) if tag == "ol" else None)
+            self._lists.append(number(_attribute(node, "start"), 1) if tag == "ol" else None)
             return self._end_list
         elif tag == "li":
             self._flush()
@@ -236,9 +249,9 @@ class _Writer:
         """Return a formula: the TeX that was written beside it, else its letters."""
         page = self._page
         for inner in range(index, page.ends[index]):
-            if page.tags[inner] == "annotation" and "tex" in (page.nodes[inner].getattr("encoding") or ""):
+            if page.tags[inner] == "annotation" and "tex" in (_attribute(page.nodes[inner], "encoding") or ""):
                 return f"${self._raw(inner).strip()}$"
-        alternative = page.nodes[index].getattr("alttext")
+        alternative = _attribute(page.nodes[index], "alttext")
         return f"${alternative.strip()}$" if alternative else _SPACES.sub("", self._raw(index))
 
     def _flush(self) -> None:
@@ -273,7 +286,7 @@ class _Writer:
         if count is None:
             self._mark = "-"
         else:
-            count = number(node.getattr("value"), count)
+            count = number(_attribute(node, "value"), count)
             self._mark = f"{count}."
             self._lists[-1] = count + 1
         self._in_item += 1
@@ -292,7 +305,7 @@ class _Writer:
         self._blocks.code(text)
 
     def _begin_link(self, node: Any) -> Any:
-        address = (node.getattr("href") or "").strip()
+        address = (_attribute(node, "href") or "").strip()
         begin = len(self._pieces)
         nowhere = ("javascript:", "data:", "#") if self._content_only else ("javascript:", "data:")
 
@@ -310,7 +323,7 @@ class _Writer:
         if len(self._tables) >= MAX_TABLES:
             self._deeper += 1
             return self._end_deeper
-        table = _Table(layout=(node.getattr("role") or "") in ("presentation", "none"))
+        table = _Table(layout=(_attribute(node, "role") or "") in ("presentation", "none"))
         self._tables.append(table)
 
         def end() -> None:
@@ -341,8 +354,9 @@ class _Writer:
             self._flush()
             cell = self._blocks
             self._blocks, self._heading, self._lists, self._mark, self._in_item = outer
-            single = node.prev_element is None and node.next_element is None  # a title over all columns
-            columns, rows = number(node.getattr("colspan"), 1), number(node.getattr("rowspan"), 1)
+            # A title over all columns is written once; a cell without attributes has no span to ask for.
+            single = node is None or (node.prev_element is None and node.next_element is None)
+            columns, rows = number(_attribute(node, "colspan"), 1), number(_attribute(node, "rowspan"), 1)
             table.add(cell, columns, rows, single=single)
 
         return end

@@ -67,7 +67,13 @@ def shown(value: str, code: str, *, since_1904: bool = False) -> str:
         return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     if form == "percent":
         return f"{_plain(amount * 100, _decimals(code))}%"
-    return _plain(amount, _decimals(code) if re.fullmatch(r"[#,]*0(\.0+)?", code) else None)
+    return _plain(amount, _fixed(code))
+
+
+@functools.lru_cache(maxsize=1024)
+def _fixed(code: str) -> int | None:
+    """Return how many decimals a plain format shows; None for one that shows as many as there are."""
+    return _decimals(code) if re.fullmatch(r"[#,]*0(\.0+)?", code) else None
 
 
 def _decimals(code: str) -> int:

@@ -89,7 +89,11 @@ class _Story:
             if book is None:
                 continue
             pages: list[Page] = []
-            for position, entry in enumerate(book.findall(tag), start=1):
+            entries = book.findall(tag)
+            if len(entries) > self._settings.max_pages:
+                most = self._settings.max_pages
+                raise DroppedFile("too-large", f"{len(entries):,} {called}s, more than max_pages = {most:,}")
+            for position, entry in enumerate(entries, start=1):
                 text = ""
                 if attribute(entry, "style-name") in self._hidden and not self._settings.hidden:
                     name = attribute(entry, "name") or str(position)
@@ -98,9 +102,6 @@ class _Story:
                     text = self._sheet(entry) if tag == "table" else self._slide(entry)
                     self._left -= len(text)
                 pages.append(Page(text))
-            if len(pages) > self._settings.max_pages:
-                most = self._settings.max_pages
-                raise DroppedFile("too-large", f"{len(pages):,} {called}s, more than max_pages = {most:,}")
             if any(page.text for page in pages):
                 self.found = True
                 yield document_of(file, pages)

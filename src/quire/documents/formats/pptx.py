@@ -79,7 +79,10 @@ def read_pptx(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
         members = Members(file, settings)
         pages: list[Page] = []
         left_out: list[LeftOut] = []
-        for position, entry in enumerate(root.iterfind("sldIdLst/sldId"), start=1):
+        entries = root.findall("sldIdLst/sldId")
+        if len(entries) > settings.max_pages:
+            raise DroppedFile("too-large", f"{len(entries):,} slides, more than max_pages = {settings.max_pages:,}")
+        for position, entry in enumerate(entries, start=1):
             called = f"slide {position}"
             relation = deck.related.get(relation_id(entry) or "")
             text = ""
@@ -93,9 +96,9 @@ def read_pptx(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
                     left_out.append(members.left_out(called, 0, "hidden", "a hidden slide, and hidden is off"))
             except ReadError as error:
                 left_out.append(members.left_out(called, 0, "damaged", error.what, outcome="failed"))
+            except DroppedFile as dropped:
+                left_out.append(members.left_out(called, 0, dropped.rule, dropped.detail))
             pages.append(Page(text))
-        if len(pages) > settings.max_pages:
-            raise DroppedFile("too-large", f"{len(pages):,} slides, more than max_pages = {settings.max_pages:,}")
         found = any(page.text for page in pages)
         if found:
             yield document_of(file, pages)

@@ -48,7 +48,7 @@ class Webpage:
     Args:
         tags: the name of each element; "" for a piece of text.
         texts: what each piece of text says; "" for elements.
-        nodes: the elements, for their attributes; None for text.
+        nodes: the elements that have attributes; None for others and for text.
         ends: the number of the first node that does not belong to this one.
         sizes: visible characters, white space not counted, in each node.
     """
@@ -76,7 +76,7 @@ def flatten(root: Any) -> Webpage:
             index = len(tags)
             tags.append(node.tag)
             texts.append("")
-            nodes.append(node)
+            nodes.append(node if node.attrs else None)
             ends.append(index + 1)
             sizes.append(0)
             child = node.first_child
@@ -116,16 +116,24 @@ def _sum_sizes(page: Webpage) -> None:
 def main_element(page: Webpage) -> int:
     """Return the number of the element that the page is about: its one `main`, or `article`, or all of it."""
     whole = page.sizes[0]
+    found: dict[str, list[int]] = {"main": [], "article": []}
+    for index, node in enumerate(page.nodes):
+        for tag, places in found.items():
+            named = page.tags[index] == tag or (node is not None and _role(node) == tag)
+            if named and (not places or index >= page.ends[places[0]]):  # those inside of the first are parts of it
+                places.append(index)
     for tag, least in (("main", MAIN_FROM), ("article", MOST)):
-        found = [index for index, name in enumerate(page.tags) if name == tag or _role(page.nodes[index]) == tag]
-        outer = [index for index in found if not any(other < index < page.ends[other] for other in found[:1])]
-        if len(outer) == 1 and page.sizes[outer[0]] >= least * whole > 0:
-            return outer[0]
+        places = found[tag]
+        if len(places) == 1 and page.sizes[places[0]] >= least * whole > 0:
+            return places[0]
     return 0
 
 
-def is_hidden(node: Any) -> bool:
-    """Return whether an element is never shown."""
+def is_hidden(page: Webpage, index: int) -> bool:
+    """Return whether an element is never shown; one that holds most of the text waits for a script to show it."""
+    node = page.nodes[index]
+    if node is None or page.sizes[index] > MOST * page.sizes[0]:
+        return False
     if node.hasattr("hidden") or node.getattr("aria-hidden") == "true":
         return True
     style = node.getattr("style")
@@ -137,8 +145,12 @@ def is_around(page: Webpage, index: int) -> bool:
     tag, node = page.tags[index], page.nodes[index]
     if tag in ("html", "body", "main", "article") or page.sizes[index] > MOST * page.sizes[0]:
         return False
+    if tag in _AROUND_TAGS:
+        return True
+    if node is None:
+        return False
     role = _role(node)
-    if tag in _AROUND_TAGS or role in _AROUND_ROLES:
+    if role in _AROUND_ROLES:
         return True
     if role == "note":
         return False
@@ -147,4 +159,4 @@ def is_around(page: Webpage, index: int) -> bool:
 
 
 def _role(node: Any) -> str:
-    return "" if node is None else (node.getattr("role") or "").lower()
+    return (node.getattr("role") or "").lower()

@@ -38,7 +38,7 @@ COLUMNS = 16_384
 GAP = 8
 """Empty cells in a row that are written; where there are more between two values, they say nothing more."""
 
-MAX_MERGES = 100_000
+MAX_MERGES = 20_000
 """Merged ranges of a sheet whose value is written in each of their cells."""
 
 _MERGE = re.compile(rb"""mergeCell\s[^>]{0,200}?ref\s*=\s*["']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})["']""")

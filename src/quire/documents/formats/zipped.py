@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
 MAX_TREE_BYTES = 64 * 2**20
-"""XML of more bytes is not made a tree of: one of 64 MiB took 0.9 GB of memory; a book of 600 pages has 5 MB."""
+"""XML of more bytes is not made a tree of: one of 60 MB took 0.5 GB of memory; a book of 600 pages has 5 MB."""
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """What files of Microsoft's compound format begin with: those of old Office versions, and encrypted new ones."""
