@@ -351,3 +351,20 @@ def test_broken_slides_and_sheets_leave_the_others() -> None:
     assert isinstance(left_out, LeftOut)
     assert (left_out.member, left_out.outcome) == ("sheet A", "failed")
     assert "broken after 1 rows" in left_out.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "opening", "inner", "closing", "times"),
+    [
+        ("a.docx", "<w:sdt>", paragraph("x"), "</w:sdt>", 240),
+        ("a.docx", "<w:tbl><w:tr><w:tc>", paragraph("x"), "</w:tc></w:tr></w:tbl>", 80),
+        ("a.docx", "<w:p><w:r><w:txbxContent>", paragraph("x"), "</w:txbxContent></w:r></w:p>", 80),
+        ("a.docx", "<w:p><m:oMath><m:sSup><m:e>", "<m:t>x</m:t>", "</m:e></m:sSup></m:oMath></w:p>", 60),
+        ("a.pptx", "<p:grpSp>", shape("x"), "</p:grpSp>", 240),
+        ("a.odt", "<text:list><text:list-item>", "<text:p>x</text:p>", "</text:list-item></text:list>", 120),
+        ("a.odt", "<text:p><draw:frame><draw:text-box>", "x", "</draw:text-box></draw:frame></text:p>", 80),
+    ],
+)
+def test_nesting_as_deep_as_the_parser_allows(name: str, opening: str, inner: str, closing: str, times: int) -> None:
+    make = {"a.docx": docx, "a.pptx": lambda body: pptx([body]), "a.odt": lambda body: odf("text", body)}[name]
+    survive(make(opening * times + inner + closing * times), name)
