@@ -25,7 +25,10 @@ _SAME_PLACE = 4.0
 _MAX_LENGTH = 120
 _MAX_HEIGHT = 1.8
 
-_NUMBER = re.compile(r"\d+|\b[ivxlc]+\b")
+# A last head may count this much further than the one before it.
+_MAX_LEAP = 1000
+
+_NUMBER = re.compile(r"\b(?:\d+|[ivxlc]+)\b")
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
 
@@ -51,7 +54,8 @@ def running(pages: Sequence[Sequence[TextLine]]) -> list[set[int]]:
     A row of lines at the top or bottom of a page is one if rows at the same place of other pages say the same but for
     numbers, and those numbers stay, or never fall and one of them rises from each page to the next. Where such rows
     count the pages, another row at that place whose first or last number fits between theirs is one too (the head of
-    a chapter of one page). Rows further in are heads only if all rows further out are.
+    a chapter of one page). Rows further in are heads only if all rows further out are, and a page keeps its heads if it
+    says nothing else.
     """
     found: list[set[int]] = [set() for _ in pages]
     if len(pages) < 2:
@@ -64,7 +68,7 @@ def running(pages: Sequence[Sequence[TextLine]]) -> list[set[int]]:
                 if row not in heads:
                     break
                 found[number].update(row.members)
-    return found
+    return [set() if len(heads) == len(lines) else heads for heads, lines in zip(found, pages, strict=True)]
 
 
 def _edge_rows(page: int, lines: Sequence[TextLine], edge: int) -> list[_Row]:
@@ -119,16 +123,34 @@ def _heads(rows: Sequence[_Row]) -> set[_Row]:
             if column >= 0:
                 counts = {row.page: row.numbers[column] for row in rows_there}
                 counting.append((rows_there[0].bottom, counts))
+    places = _places(counting)
     for row in rows:
-        if row in heads or not row.numbers:
-            continue
-        numbered: dict[int, int] = {}
-        for place, counts in counting:
-            if abs(place - row.bottom) <= _SAME_PLACE:
-                numbered.update(counts)
-        if len(numbered) >= _MIN_PAGES and any(_fits(row, number, numbered) for number in (0, -1)):
+        if row not in heads and row.numbers and any(_fits(row, place) for place in places):
             heads.add(row)
     return heads
+
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """A place at which pages are counted: the number of each page that has one there, in the order of the pages."""
+
+    bottom: float
+    pages: list[int]
+    numbers: list[int]
+
+
+def _places(counting: Sequence[tuple[float, dict[int, int]]]) -> list[_Place]:
+    merged: list[tuple[float, dict[int, int]]] = []
+    for bottom, counts in sorted(counting, key=lambda place: place[0]):
+        if merged and bottom - merged[-1][0] <= _SAME_PLACE:
+            merged[-1][1].update(counts)
+        else:
+            merged.append((bottom, dict(counts)))
+    return [
+        _Place(bottom, sorted(counts), [counts[page] for page in sorted(counts)])
+        for bottom, counts in merged
+        if len(counts) >= _MIN_PAGES
+    ]
 
 
 def _at_one_place(rows: Sequence[_Row]) -> list[list[_Row]]:
@@ -166,14 +188,15 @@ def _counting_column(rows: Sequence[_Row]) -> int | None:
     return rising if rising >= 0 else None
 
 
-def _fits(row: _Row, number: int, numbered: dict[int, int]) -> bool:
-    """Whether a number of `row` fits between those of the pages around."""
-    if not (row.text[0].isdigit() if number == 0 else row.text[-1].isdigit()):
+def _fits(row: _Row, place: _Place) -> bool:
+    """Whether `row` stands at `place` and begins or ends with a number between those of the pages around."""
+    if abs(row.bottom - place.bottom) > _SAME_PLACE:
         return False
-    value = row.numbers[number]
-    pages = sorted(numbered)
-    place = bisect.bisect_left(pages, row.page)
-    before = numbered[pages[place - 1]] < value if place > 0 else True
-    place = bisect.bisect_right(pages, row.page)
-    after = value < numbered[pages[place]] if place < len(pages) else True
-    return before and after and row.page not in numbered
+    index = bisect.bisect_left(place.pages, row.page)
+    if index < len(place.pages) and place.pages[index] == row.page:
+        return False
+    least = place.numbers[index - 1] if index > 0 else -1
+    most = place.numbers[index] if index < len(place.pages) else least + _MAX_LEAP
+    values = [row.numbers[0]] if row.text[0].isdigit() else []
+    values += [row.numbers[-1]] if row.text[-1].isdigit() else []
+    return any(least < value < most for value in values)

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from quire.documents.document import DroppedFile, Part
@@ -56,8 +56,8 @@ _EMPTY_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+\n")
 _LETTER = re.compile(r"[^\W_]")
 
 
-def read_pdf(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
-    """Yield the text of `file`, page by page, and what in it gave none: pages that cannot be opened and attachments.
+def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
+    """Return the text of `file`, page by page, and what in it gave none: pages that cannot be opened and attachments.
 
     Raises:
         DroppedFile: "no-text", or "too-large" by its pages.
@@ -77,11 +77,12 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     broken = [number for number, page in enumerate(pages, start=1) if page is None]
     if len(broken) == count:
         raise ReadError(f"not one of its {count:,} pages can be opened", where=file.where)
-    for name in attached[: settings.max_members]:
-        yield members.left_out(f"attachment {name}", 0, "attachment", "files attached to PDFs are not read")
-    for number in broken:
-        yield members.left_out(f"page {number}", 0, "damaged", "the page cannot be opened", "failed")
-    yield document_of(file, _texts(pages, settings))
+    names = [f"attachment {name}" for name in attached[: settings.max_members]]
+    return [
+        document_of(file, _texts(pages, settings)),
+        *(members.left_out(name, 0, "attachment", "files attached to PDFs are not read") for name in names),
+        *(members.left_out(f"page {n}", 0, "damaged", "the page cannot be opened", "failed") for n in broken),
+    ]
 
 
 def _texts(pages: Sequence[Page | list[TextLine] | None], settings: ReadSettings) -> list[Page]:

@@ -47,7 +47,8 @@ _ACCENTS = {
     "\u02dd": "\u030b",
     "\u00b8": "\u0327",
 }
-_ACCENTED = re.compile(f"([{''.join(_ACCENTS)}]) ?([A-Za-z\u0131\u0237])")
+_ACCENT = re.compile(f"[{''.join(_ACCENTS)}]")
+_LETTER = re.compile(" ?([A-Za-z\u0131\u0237])")
 _DOTLESS = {"\u0131": "i", "\u0237": "j"}
 
 
@@ -70,17 +71,25 @@ def edits_of(handle: Any, text: str) -> list[Edit]:
         edits.extend((*match.span(), match[2] + match[1]) for match in _STRAY_MARK.finditer(text))
         edits.extend((*match.span(), " ") for match in _GLUED_SCRIPTS.finditer(text))
     if not text.isascii():
-        for match in _ACCENTED.finditer(text):
-            letter = _DOTLESS.get(match[2], match[2])
-            composed = unicodedata.normalize("NFC", letter + _ACCENTS[match[1]])
-            if len(composed) == 1 and glyphs.overlap(match.start(), match.end() - 1):
-                edits.append((*match.span(), composed))
+        for match in _ACCENT.finditer(text):
+            edits.extend(_composed(text, match.start(), glyphs))
     for match in _MARK.finditer(text):
         place = match.start()
         if _MARKABLE.fullmatch(text, max(0, place - 3), place) and glyphs.raised(place - 1, place):
             edits.append((place, place, " "))
     edits.sort()
     return [edit for number, edit in enumerate(edits) if number == 0 or edit[0] >= edits[number - 1][1]]
+
+
+def _composed(text: str, place: int, glyphs: _Glyphs) -> list[Edit]:
+    """Return how the accent at `place` and the letter under it become one, if there is one."""
+    after = _LETTER.match(text, place + 1)
+    for letter in ([after.start(1)] if after else []) + [place - 1] * (place > 0):
+        base = _DOTLESS.get(text[letter], text[letter])
+        composed = unicodedata.normalize("NFC", base + _ACCENTS[text[place]])
+        if base.isalpha() and len(composed) == 1 and glyphs.overlap(place, letter):
+            return [(min(place, letter), max(place, letter) + 1, composed)]
+    return []
 
 
 class _Glyphs:

@@ -7,6 +7,7 @@ import itertools
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,8 @@ _MAX_RECTS = 100
 # The box of a piece is that of its first character but for rounding.
 _EXACT = 0.01
 
-_Rect = tuple[float, float, float, float]
+_Rect = tuple[float, float, float, float]  # left, top, right, bottom, as PDFium counts: y grows upwards
+_Found = tuple[str, int, list[_Rect], int, float, bool]  # text, place, rectangles, turn, size, fixed pitch
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +84,7 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
     left, top, right, bottom = (ctypes.c_double() for _ in range(4))
     flags = ctypes.c_int()
     edits = edits_of(handle, text)
-    found: list[tuple[str, int, int, float, bool, list[_Rect]]] = []
+    found: list[_Found] = []
     turns = Counter[int]()
     place = 0
     parts = _ENDS.split(text)
@@ -91,40 +93,56 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
         said = part.rstrip()
         if said:
             start = char_index(handle, place)
+            first = start + len(part) - len(part.lstrip())
             rects = []
             for number in range(count_rects(handle, start, len(said))):
                 get_rect(handle, number, left, top, right, bottom)
                 rects.append((left.value, top.value, right.value, bottom.value))
-            if rects:
-                first = start + len(part) - len(part.lstrip())
-                turn = _turn(char_angle(handle, first))
-                font_info(handle, first, None, 0, flags)
-                size = font_size(handle, first)
-                turns[turn] += len(said)
-                fixed_pitch = bool(flags.value & 1)
-                gaps = _gaps(rects, size) if len(rects) > 1 and turn == 0 and len(rects) <= _MAX_RECTS else []
-                cuts = _cuts(handle, said, start, [rects[gap][0] for gap in gaps]) if gaps else []
-                if not cuts:
-                    if edits and edits[0][0] < place + len(said):
-                        said = _edited(said, place, edits)
-                    found.append((said + end if end == HYPHENATED else said, place, turn, size, fixed_pitch, rects))
-                    place += len(part) + len(end)
-                    continue
-                begin = 0
-                for cut, first_rect, last_rect in zip([*cuts, len(said)], [0, *gaps], [*gaps, len(rects)], strict=True):
-                    cell = said[begin:cut].rstrip()
-                    if edits and edits[0][0] < place + begin + len(cell):
-                        cell = _edited(cell, place + begin, edits)
-                    found.append((cell, place + begin, turn, size, fixed_pitch, rects[first_rect:last_rect]))
-                    begin = cut
-                if end == HYPHENATED:
-                    found[-1] = (found[-1][0] + HYPHENATED, *found[-1][1:])
+            rects = rects or [_loose_rect(handle, first, start + len(said) - 1)]
+            turn = _turn(char_angle(handle, first))
+            turns[turn] += len(said)
+            font_info(handle, first, None, 0, flags)
+            style = (turn, font_size(handle, first), bool(flags.value & 1))
+            gaps = _gaps(rects, style[1]) if turn == 0 and 1 < len(rects) <= _MAX_RECTS else []
+            cuts = _cuts(handle, said, start, [rects[gap][0] for gap in gaps]) if gaps else []
+            if cuts:
+                found.extend(_cells(said, place, cuts, rects, gaps, style, edits))
+            else:
+                said = _edited(said, place, edits) if edits and edits[0][0] < place + len(said) else said
+                found.append((said, place, rects, *style))
+            if end == HYPHENATED:
+                found[-1] = (found[-1][0] + HYPHENATED, *found[-1][1:])
         place += len(part) + len(end)
     if not found:
         return []
     usual = max(turns, key=lambda turn: (turn != _LEANING, turns[turn]))
-    mirrored = len(_RIGHT_TO_LEFT.findall(text)) * 2 > len(text) if _RIGHT_TO_LEFT.search(text) else False
-    return [_line(*parts, usual, mirrored) for parts in found]
+    mirrored = _RIGHT_TO_LEFT.search(text) is not None and 2 * len(_RIGHT_TO_LEFT.findall(text)) > len(text)
+    return [_line(*parts_of_line, usual, mirrored) for parts_of_line in found]
+
+
+def _loose_rect(handle: Any, first: int, last: int) -> _Rect:
+    """Return the rectangle of a line without ink, as invisible text may be, by the widths of its characters."""
+    pdfium = raw_pdfium()
+    box, end = pdfium.FS_RECTF(), pdfium.FS_RECTF()
+    pdfium.FPDFText_GetLooseCharBox(handle, first, box)
+    pdfium.FPDFText_GetLooseCharBox(handle, last, end)
+    return min(box.left, end.left), max(box.top, end.top), max(box.right, end.right), min(box.bottom, end.bottom)
+
+
+def _cells(
+    said: str,
+    place: int,
+    cuts: list[int],
+    rects: list[_Rect],
+    gaps: list[int],
+    style: tuple[int, float, bool],
+    edits: list[Edit],
+) -> Iterator[_Found]:
+    """Yield the cells of a line that is cut at places of its text and between the rectangles of the same number."""
+    for begin, end, first, last in zip([0, *cuts], [*cuts, len(said)], [0, *gaps], [*gaps, len(rects)], strict=True):
+        cell = said[begin:end].rstrip()
+        cell = _edited(cell, place + begin, edits) if edits and edits[0][0] < place + begin + len(cell) else cell
+        yield cell, place + begin, rects[first:last], *style
 
 
 def _gaps(rects: list[_Rect], size: float) -> list[int]:
@@ -172,7 +190,7 @@ def _edited(said: str, place: int, edits: list[Edit]) -> str:
 
 
 def _line(
-    text: str, place: int, turn: int, size: float, fixed_pitch: bool, rects: list[_Rect], usual: int, mirrored: bool
+    text: str, place: int, rects: list[_Rect], turn: int, size: float, fixed_pitch: bool, usual: int, mirrored: bool
 ) -> TextLine:
     if usual == 1:  # read upwards
         rects = [(bottom, left, top, right) for left, top, right, bottom in rects]

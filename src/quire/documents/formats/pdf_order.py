@@ -14,14 +14,18 @@ from quire.documents.layout import Box, in_columns
 _TOUCH = 0.25
 _MIN_ABOVE = 1.0
 
-# ... and shares this much of the width of the narrower: a line that is overfull reaches a little into the next column.
-_MIN_SHARED = 0.5
+# ... and shares this many line heights of width, or this much of what is narrower than twice that: a line that is
+# overfull reaches a little into the next column, and a title may reach little further over both.
+_MIN_SHARED = 1.0
+_MIN_SHARED_NARROW = 0.5
 
 # Columns written row by row, as the text layers of scanners are: this many lines stand beside the one before them, and
 # they make up this share of the page; both are this many line heights long, which cells of tables seldom are.
 _MIN_PAIRS = 6
 _MIN_PAIRED = 0.3
 _MIN_LENGTH = 6.0
+
+_MAX_INTERLEAVED = 500
 
 # More lines are a drawing or a map, whose labels have no order.
 _MAX_LINES = 2000
@@ -41,7 +45,7 @@ def in_order(lines: Sequence[TextLine]) -> list[TextLine]:
     height = median([line.bottom - line.top for line in lines])
     if height <= 0:
         return list(lines)
-    if _is_interleaved(lines, height):
+    if len(lines) <= _MAX_INTERLEAVED and _is_interleaved(lines, height):
         boxes = [Box(line.left, line.top, line.right, line.bottom) for line in lines]
         columns = in_columns(boxes)
         lines = lines if columns is None else [lines[number] for number in columns]
@@ -82,7 +86,8 @@ def _below(lines: Sequence[TextLine], height: float) -> list[int]:
 
     left, top, right, bottom = np.array([(line.left, line.top, line.right, line.bottom) for line in lines]).T
     shared = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
-    over = shared > _MIN_SHARED * np.minimum((right - left)[:, None], right - left)
+    narrower = np.minimum((right - left)[:, None], right - left)
+    over = shared > np.minimum(_MIN_SHARED * height, _MIN_SHARED_NARROW * narrower)
     higher = (bottom[:, None] <= top + _TOUCH * height) & (top[:, None] <= top - _MIN_ABOVE * height)
     upright = np.array([line.upright for line in lines])
     packed = np.packbits(higher & over & upright & upright[:, None], axis=1, bitorder="little")

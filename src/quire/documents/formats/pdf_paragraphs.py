@@ -28,7 +28,7 @@ _MIN_FULL = 0.5
 _MIN_JUSTIFIED = 5
 _SAME_EDGE = 0.25
 
-_MIN_ALIGNED = 0.5
+_MIN_ALIGNED = 0.6
 
 # So few lines by themselves must be this long to be one text: names, addresses and code are shorter.
 _FEW = 3
@@ -80,9 +80,11 @@ def text_of(lines: Sequence[TextLine], *, rejoin: bool = True) -> str:
     steps = [b.bottom - a.bottom for a, b in itertools.pairwise(rows)]
     usual = median([step for step in steps if 0.5 * height < step < 3 * height] or [1.5 * height])
     blocks: list[list[_Row]] = [[rows[0]]]
+    right = rows[0].right
     for row, step in zip(rows[1:], steps, strict=True):
         above = blocks[-1][-1]
-        shared = min(above.right, row.right) > max(above.left, row.left)
+        right = max(right, above.right) if len(blocks[-1]) > 1 else above.right
+        shared = min(right, row.right) > max(above.left, row.left)  # the last line of a paragraph may be very short
         same_size = abs(above.size - row.size) <= _SAME_SIZE * max(above.size, row.size)
         row.close = shared and 0.3 * height < step <= _PARAGRAPH_GAP * usual
         if row.close and same_size:
@@ -156,16 +158,17 @@ def _write(block: Sequence[_Row], height: float, edges: Counter[int], parts: lis
 
 
 def _is_aligned(block: Sequence[_Row], height: float) -> bool:
-    """Whether half of the lines begin below or above the beginning of another: centred lines do not."""
-    close = [abs(a.left - b.left) <= _INDENT * height for a, b in itertools.pairwise(block)]
-    aligned = sum(map(max, [*close, False], [False, *close]))
-    return aligned >= _MIN_ALIGNED * len(block)
+    """Whether most lines begin right below or above the beginning of another: centred lines do not."""
+    lefts = sorted([row.left for row in block])
+    close = [after - before <= _SAME_EDGE * height for before, after in itertools.pairwise(lefts)]
+    return sum(map(max, [*close, False], [False, *close])) >= _MIN_ALIGNED * len(block)
 
 
 def _is_full(row: _Row, after: _Row, right: float) -> bool:
     """Whether the first word of the row `after` would not have fitted behind `row`."""
     word = after.text.split(None, 1)[0]
-    width = (after.right - after.left) * (len(word) + 1) / max(len(after.text), 1)
+    # With a space before it, and a letter for what letters differ in width.
+    width = (after.right - after.left) * (len(word) + 2) / max(len(after.text), 1)
     if len(word) > 20 and _UNSPACED.search(word):
         width = row.bottom - row.top
     return row.right + width > right

@@ -1,0 +1,301 @@
+"""PDFs made in code, read as a person would read their pages."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.utils import simpleSplit
+from reportlab.pdfgen.canvas import Canvas
+
+from fixtures.pdfs import blank, pdf, printed
+from quire.documents.document import Document, LeftOut
+from quire.documents.read import read_bytes
+from quire.documents.settings import ReadSettings
+from quire.errors import PasswordError, ReadError
+
+PLAIN = ReadSettings(ocr=False)
+WIDTH, HEIGHT = A4
+TREES = """
+amber birch cedar delta ember fjord grove hazel ivory jasper kelp linden maple nectar olive pearl quartz river
+slate topaz umber violet willow yarrow zephyr acorn bramble clover dahlia elder fennel ginger heather iris
+"""
+WORDS = TREES.split()
+
+Painter = Callable[[Canvas], None]
+
+
+def parts_of(data: bytes, settings: ReadSettings = PLAIN) -> tuple[Document, list[LeftOut]]:
+    parts = list(read_bytes(data, "a.pdf", settings))
+    (document,) = [part for part in parts if isinstance(part, Document)]
+    return document, [part for part in parts if isinstance(part, LeftOut)]
+
+
+def text_of(data: bytes, settings: ReadSettings = PLAIN) -> str:
+    return parts_of(data, settings)[0].text
+
+
+def painted(pages: Sequence[Painter], rotation: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer, pagesize=A4, invariant=True)
+    for paint in pages:
+        canvas.setPageRotation(rotation)
+        paint(canvas)
+        canvas.showPage()
+    canvas.save()
+    return buffer.getvalue()
+
+
+def prose(seed: int, count: int) -> str:
+    rng = random.Random(seed)
+    return " ".join(f"{rng.choice(WORDS)}{'' if rng.random() < 0.5 else 's'}" for _ in range(count))
+
+
+def set_in(canvas: Canvas, text: str, left: float, top: float, width: float = 220, size: float = 10) -> float:
+    canvas.setFont("Helvetica", size)
+    for row in simpleSplit(text, "Helvetica", size, width):
+        canvas.drawString(left, top, row)
+        top -= 1.2 * size
+    return top
+
+
+def test_two_columns_are_read_one_after_the_other_and_each_is_one_paragraph() -> None:
+    left, right = prose(1, 80), prose(2, 80)
+
+    def page(canvas: Canvas) -> None:
+        set_in(canvas, left, 50, 700)
+        set_in(canvas, right, 310, 700)
+
+    assert text_of(painted([page])).split() == [*left.split(), *right.split()]
+
+
+def test_columns_written_row_by_row_are_read_one_after_the_other() -> None:
+    left, right = (simpleSplit(prose(seed, 120), "Helvetica", 10, 220)[:14] for seed in (1, 2))
+
+    def page(canvas: Canvas) -> None:
+        canvas.setFont("Helvetica", 10)
+        for i, (one, other) in enumerate(zip(left, right, strict=True)):
+            canvas.drawString(50, 700 - 12 * i, one)
+            canvas.drawString(310, 700 - 12 * i, other)
+
+    assert text_of(painted([page])).split() == " ".join([*left, *right]).split()
+
+
+def test_title_written_last_and_foot_written_first_are_read_where_they_stand() -> None:
+    def page(canvas: Canvas) -> None:
+        canvas.drawString(50, 40, "At the foot")
+        set_in(canvas, prose(1, 60), 50, 700)
+        set_in(canvas, prose(2, 60), 310, 700)
+        canvas.setFont("Helvetica-Bold", 18)
+        canvas.drawString(150, 780, "A title across both columns")
+
+    text = text_of(painted([page]))
+    assert text.startswith("A title across both columns\n\n")
+    assert text.endswith("\n\nAt the foot")
+
+
+def test_a_table_is_rows_with_tabs_where_it_stands() -> None:
+    table = [["name", "size", "colour"], ["amber", "12", "gold"], ["slate", "7", "grey"], ["ivory", "31", "white"]]
+
+    def page(canvas: Canvas) -> None:
+        below = set_in(canvas, prose(1, 60), 50, 700, width=480) - 100
+        set_in(canvas, prose(2, 60), 50, below, width=480)
+        for y, row in enumerate(table):
+            for x, cell in enumerate(row):
+                canvas.drawString(80 + 120 * x, below + 80 - 14 * y, cell)
+
+    rows = "\n".join("\t".join(row) for row in table)
+    assert text_of(painted([page])) == f"{prose(1, 60)}\n\n{rows}\n\n{prose(2, 60)}"
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+def test_pages_are_read_whichever_way_up_page_and_text_are(rotation: int, angle: int) -> None:
+    text = prose(3, 70)
+
+    def page(canvas: Canvas) -> None:
+        canvas.translate(WIDTH / 2, HEIGHT / 2)
+        canvas.rotate(angle)
+        set_in(canvas, text, -150, 100)
+
+    assert text_of(painted([page], rotation)) == text
+
+
+def test_a_stamp_up_the_margin_is_kept_and_breaks_no_paragraph() -> None:
+    text = prose(4, 120)
+
+    def page(canvas: Canvas) -> None:
+        canvas.saveState()
+        canvas.rotate(90)
+        canvas.drawString(200, -30, "stamped 5 May 2023")
+        canvas.restoreState()
+        set_in(canvas, text, 60, 700, width=480)
+
+    got = text_of(painted([page]))
+    assert "stamped 5 May 2023" in got
+    assert text in got
+
+
+def running_pages(count: int) -> list[Painter]:
+    def page(number: int) -> Painter:
+        def paint(canvas: Canvas) -> None:
+            canvas.setFont("Helvetica", 9)
+            canvas.drawString(50, 800, "The Book of Sheets")
+            canvas.drawRightString(545, 800, str(number + 5))
+            set_in(canvas, f"This is what page {number} says. " + prose(number, 60), 50, 740, width=480)
+
+        return paint
+
+    return [page(number) for number in range(count)]
+
+
+def test_running_heads_go_unless_they_are_asked_for() -> None:
+    data = painted(running_pages(4))
+    assert text_of(data) == "\n\n".join(f"This is what page {n} says. {prose(n, 60)}" for n in range(4))
+    kept = text_of(data, ReadSettings(ocr=False, running_heads=False))
+    assert kept.count("The Book of Sheets") == 4
+
+
+def test_layout_can_be_switched_off() -> None:
+    text = text_of(painted(running_pages(4)), ReadSettings(ocr=False, pdf_layout=False))
+    assert text.split() == text_of(painted(running_pages(4))).split()
+    assert len(text.splitlines()) > len(text_of(painted(running_pages(4))).splitlines())
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=6), st.booleans())
+def test_the_characters_of_each_span_come_from_its_page(counts: list[int], layout: bool) -> None:
+    def page(number: int, count: int) -> Painter:
+        words = " ".join(f"p{number}w{i}" for i in range(count))
+
+        def paint(canvas: Canvas) -> None:
+            set_in(canvas, words, 50, 700)
+
+        return paint
+
+    pages = [page(number, count) for number, count in enumerate([*counts, 3], start=1)]
+    document = parts_of(painted(pages), ReadSettings(ocr=False, pdf_layout=layout))[0]
+    assert [span.page for span in document.pages] == [n for n, count in enumerate([*counts, 3], start=1) if count]
+    for span, count in zip(document.pages, [count for count in [*counts, 3] if count], strict=True):
+        assert document.text[span.start : span.end].split() == [f"p{span.page}w{i}" for i in range(count)]
+    ends = [0, *(span.end for span in document.pages)]
+    between = {document.text[end : span.start] for end, span in zip(ends, document.pages, strict=False)}
+    assert between <= {"", "\n\n"}
+
+
+def test_words_cut_at_line_ends_are_joined_by_what_the_document_says() -> None:
+    rows = [
+        "It is well known that words are cut at the ends of lines to-",
+        "gether with a hyphen, and a reader who is well-read in such mat-",
+        "ters joins them again. A well-",
+        "read reader keeps the hyphen.",
+    ]
+    text = text_of(pdf([printed(rows)]))
+    assert "lines together with" in text
+    assert "such matters joins" in text
+    assert "A well-read reader" in text
+
+
+def test_the_mark_of_a_footnote_stands_apart_from_its_word() -> None:
+    def page(canvas: Canvas) -> None:
+        set_in(canvas, prose(1, 40), 50, 700)
+        text = canvas.beginText(50, 500)
+        text.setFont("Helvetica", 10)
+        text.textOut("reported by the institute")
+        text.setRise(4)
+        text.setFont("Helvetica", 6)
+        text.textOut("12")
+        text.setRise(0)
+        text.setFont("Helvetica", 10)
+        text.textOut(" on an MP3")
+        canvas.drawText(text)
+
+    assert "by the institute 12 on an MP3" in text_of(painted([page]))
+
+
+def test_accents_over_letters_and_beside_them() -> None:
+    def page(canvas: Canvas) -> None:
+        canvas.setFont("Times-Roman", 12)
+        for letter, left in (("C", 50), ("e", 58), ("sar", 63.3)):
+            canvas.drawString(left, 700, letter)
+            if letter == "C":
+                canvas.drawString(58.6, 700, "\u00b4")
+        canvas.drawString(50, 650, "it\u00b4s apart")
+
+    text = text_of(painted([page]))
+    assert text.startswith("C\u00e9sar")
+    assert "it\u00b4s apart" in text
+
+
+def test_text_is_composed() -> None:
+    document = text_of(pdf([printed(["caf\u00e9 \u00c5ngstr\u00f6m"])]))
+    assert document == "caf\u00e9 \u00c5ngstr\u00f6m"
+
+
+def test_a_password_opens_a_locked_file() -> None:
+    data = pdf([printed(["Nobody else reads this."])], password="open sesame")
+    assert text_of(data, ReadSettings(ocr=False, password=SecretStr("open sesame"))) == "Nobody else reads this."
+    with pytest.raises(PasswordError, match="another password"):
+        list(read_bytes(data, "a.pdf", ReadSettings(password=SecretStr("open barley"))))
+
+
+SHOWN = "BT /F 24 Tf 40 300 Td (Words that were saved) Tj ET"
+PAGE = "/Type /Page /Parent 2 0 R /MediaBox [0 0 420 420] /Contents 4 0 R /Resources << /Font << /F 5 0 R >> >>"
+
+
+def by_hand(kids: str, count: int, catalog: str = "", page: str = "", *more: str) -> bytes:
+    """A PDF of objects: the catalog, the pages, page 3 0 R, what it shows, its font, and `more` from 6 0 R on."""
+    objects = [
+        f"<< /Type /Catalog /Pages 2 0 R {catalog} >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {count} >>",
+        f"<< {PAGE} {page} >>",
+        f"<< /Length {len(SHOWN)} >>\nstream\n{SHOWN}\nendstream",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        *more,
+    ]
+    body, places = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, start=1):
+        places.append(len(body))
+        body += f"{number} 0 obj\n{content}\nendobj\n".encode("ascii")
+    rows = "".join(f"{place:010d} 00000 n \n" for place in places)
+    trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
+    return body + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{rows}{trailer}".encode("ascii")
+
+
+def test_attachments_are_named_and_left_out() -> None:
+    names = "/Names << /EmbeddedFiles << /Names [(a) 7 0 R (b) 8 0 R (c) 7 0 R] >> >>"
+    data = by_hand(
+        "3 0 R",
+        1,
+        names,
+        "/Annots [9 0 R]",
+        "<< /Type /EmbeddedFile /Length 5 >>\nstream\n1,2,3\nendstream",
+        "<< /Type /Filespec /F (numbers.csv) /UF (numbers.csv) /EF << /F 6 0 R >> >>",
+        "<< /Type /Filespec /F (x) /UF <FEFF007300700061007400E4> /EF << /F 6 0 R >> >>",
+        "<< /Type /Annot /Subtype /FileAttachment /Rect [0 0 9 9] /FS 10 0 R >>",
+        "<< /Type /Filespec /F (pinned.bin) /UF (pinned.bin) /EF << /F 6 0 R >> >>",
+    )
+    document, left_out = parts_of(data)
+    assert document.text == "Words that were saved"
+    assert [(part.member, part.outcome, part.rule) for part in left_out] == [
+        (f"attachment {name}", "dropped", "attachment")
+        for name in ("numbers.csv", "spat\u00e4", "numbers.csv (2)", "pinned.bin")
+    ]
+
+
+def test_a_page_that_cannot_be_opened_is_named_and_the_others_are_read() -> None:
+    document, left_out = parts_of(by_hand("3 0 R 9 0 R", 2))
+    assert document.text == "Words that were saved"
+    assert [(part.member, part.outcome, part.rule) for part in left_out] == [("page 2", "failed", "damaged")]
+    with pytest.raises(ReadError, match="not one of its 2 pages"):
+        list(read_bytes(by_hand("8 0 R 9 0 R", 2), "a.pdf", PLAIN))
+
+
+def test_an_empty_page_is_not_broken() -> None:
+    assert parts_of(pdf([printed(["One"]), blank]))[1] == []
