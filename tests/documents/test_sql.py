@@ -53,6 +53,12 @@ def test_what_is_a_database():
     assert database_name("postgresql://ada:secret@host/library?table=t") == "library"
 
 
+def test_importing_it_loads_no_driver():
+    code = "import sys, quire.documents.sql, quire.corpus.build; print({'sqlalchemy', 'pg8000'} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "set()\n"
+
+
 def test_rows_of_a_table(tmp_path):
     path = notes(tmp_path / "notes.db")
     expected = {f"notes.db/notes!{key}": f"{PROSE}, number {key}" for key in (1, 2, 3)}

@@ -168,6 +168,13 @@ def test_what_is_no_database_is_told(tmp_path):
         read(database(tmp_path / "empty.db", "CREATE TABLE a (b)", "DROP TABLE a"))
 
 
+def test_names_that_are_no_text_are_damage(tmp_path):
+    path = notes(tmp_path / "a.db")
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE notes", b"CREATE TABL\xff notes"))
+    with pytest.raises(ReadError, match="not a SQLite database that can be read"):
+        read(path)
+
+
 def test_many_tables_have_a_limit(tmp_path):
     path = database(tmp_path / "a.db", *[f"CREATE TABLE t{n} (text)" for n in range(20)])
     parts = read(path, ReadSettings(max_members=5))

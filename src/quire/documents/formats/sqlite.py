@@ -25,6 +25,8 @@ HEADER = b"SQLite format 3\0"
 LOGS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83", b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7")
 """What a write-ahead log and a rollback journal begin with: changes that are not in the database yet."""
 
+# A message about names that are no UTF-8 cannot be made into text (UnicodeDecodeError).
+_BROKEN = (sqlite3.Error, ValueError, OverflowError)
 _ROWS_A_PAGE = 1000
 _SAMPLE_CHARACTERS = 16_000_000
 _STEPS = 10_000_000  # of SQLite's machine without a row: a row of 32,767 columns takes a tenth of a million
@@ -60,7 +62,7 @@ def read_sqlite(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     with _opened(file, settings) as connection:
         try:
             tables = list(_tables(connection))
-        except sqlite3.Error as error:
+        except _BROKEN as error:
             raise ReadError(f"not a SQLite database that can be read: {error}", where=file.where) from None
         if settings.text_table in [name for name, _ in tables]:
             tables = [(name, root) for name, root in tables if name == settings.text_table]
@@ -97,7 +99,7 @@ def _opened(file: SourceFile, settings: ReadSettings) -> Iterator[sqlite3.Connec
                 connection.execute(f"PRAGMA {pragma}")
             if hasattr(connection, "setlimit"):
                 connection.setlimit(_LIMIT_LENGTH, min(settings.max_file_bytes, 2**31 - 1))
-        except sqlite3.Error as error:
+        except _BROKEN as error:
             raise ReadError(f"not a SQLite database that can be read: {error}", where=file.where) from None
         connection.set_authorizer(_allow)
         yield connection
@@ -135,7 +137,7 @@ def _read_table(
             yield LeftOut(file.named(place), 0, "dropped", "no-text", detail)
             return
         yield from _rows(connection, table, columns, file, place)
-    except sqlite3.Error as error:
+    except _BROKEN as error:
         yield LeftOut(file.named(f"{place}/(the rest)"), 0, "failed", "damaged", f"broken from here on: {error}")
 
 

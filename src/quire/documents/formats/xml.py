@@ -54,7 +54,6 @@ _ROWS = frozenset(("row", "tr"))
 _FEEDS = frozenset(("rss", "feed", "rdf"))
 _OF_FEEDS = frozenset(("description", "encoded", "content", "summary", "title"))  # they may hold HTML, escaped
 _TAG = re.compile(r"</[a-zA-Z][a-zA-Z0-9]*\s*>|<(?:br|p|hr|img)\b[^>]*>")
-_SPACES = re.compile(r"[^\S\v]+")
 _BREAK = re.compile(r" ?\v ?")
 _STATED = re.compile(rb"\s*<\?xml[^>]*?\bencoding\s*=\s*[\"']([A-Za-z][\w.:-]*)[\"']")
 _DECLARATION = re.compile(r"\s*<\?xml\s[^>]*\?>")
@@ -132,7 +131,7 @@ class _Element:
                 return inner[0]
             blocks = [block for item in inner for block in item.blocks]
             if self.name in _ROWS and blocks:
-                blocks = [row_of([_SPACES.sub(" ", block) for block in blocks])]
+                blocks = [row_of([_folded(block) for block in blocks])]
             return _Ended(blocks, any(item.apart for item in inner))
         blocks, running = [], ""
         pieces: list[str] = []
@@ -151,7 +150,7 @@ class _Element:
 
     def _joined(self, pieces: list[str]) -> str:
         text = "".join(pieces)
-        return text if self.verbatim else _SPACES.sub(" ", text)
+        return text if self.verbatim else "\v".join(map(_folded, text.split("\v")))
 
 
 class _Reading:
@@ -187,7 +186,8 @@ class _Reading:
         """Return the paragraphs, those of elements that were never closed too."""
         while len(self._open) > 1:
             self._end("")
-        blocks = (_BREAK.sub("\n", block).strip("\n").rstrip() for block in self._open[0].ended().blocks)
+        blocks = self._open[0].ended().blocks
+        blocks = [(_BREAK.sub("\n", block) if "\v" in block else block).strip("\n").rstrip() for block in blocks]
         return [block if "\n" in block else block.strip() for block in blocks if block.strip()]
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
@@ -246,6 +246,14 @@ class _Reading:
             return _Ended([part.text for part in read_html(page, self._settings) if isinstance(part, Document)], True)
         except DroppedFile:
             return _Ended([], False)
+
+
+def _folded(text: str) -> str:
+    """Return `text` with runs of white space as one space, at its ends too."""
+    words = " ".join(text.split())
+    if not words:
+        return " " if text else ""
+    return f"{' ' if text[0].isspace() else ''}{words}{' ' if text[-1].isspace() else ''}"
 
 
 def _with_known_entities(text: str) -> str:
