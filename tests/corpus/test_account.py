@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from quire.corpus.account import Account, FailedFile, Rule, Share, Tally, megabytes
+from quire.corpus.account import Account, Characters, FailedFile, Loss, Part, Rule, Secrets, Share, Tally, megabytes
 from quire.corpus.report import html_report
 from quire.errors import QuireError
 
@@ -27,9 +27,21 @@ ACCOUNT = Account(
     documents=6,
     duplicates=1,
     text_bytes=450,
+    characters=Characters(
+        read=560,
+        added=6,
+        kept=430,
+        left_out={"duplicate": Part(1, 70), "too-short": Part(1, 10)},
+        cut={"redacted": Part(2, 56)},
+    ),
     pages=9,
     formats={"application/pdf": Share(4, 9, 400), "text/plain": Share(2, 0, 50)},
     languages={},
+    licenses={"MIT": Share(1, 0, 30)},
+    confidences=(0,) * 18 + (1, 3),
+    secrets={"email": Secrets(2, 1)},
+    redacted=True,
+    losses=(Loss("<img>.pdf", 150, "failed", "damaged", "it is broken"),),
     files_read=10,
     seconds=1.5,
     fingerprint="0123456789abcdef" * 4,
@@ -53,6 +65,11 @@ def test_a_closing_account_passes_and_survives_json():
         {"member_rules": ()},
         {"members": {**ACCOUNT.members, "failed": Tally(1, 0)}},
         {"text_bytes": 451},
+        {"duplicates": 2},
+        {"characters": dataclasses.replace(ACCOUNT.characters, read=561)},
+        {"characters": dataclasses.replace(ACCOUNT.characters, added=0)},
+        {"characters": dataclasses.replace(ACCOUNT.characters, kept=431)},
+        {"characters": dataclasses.replace(ACCOUNT.characters, cut={})},
     ],
 )
 def test_an_account_that_does_not_close_is_refused(change):

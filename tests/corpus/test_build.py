@@ -111,7 +111,8 @@ if stage == "publishing":
             count()
         replace(source, target)
     publish.os.replace = counted
-ingest_marked(sys.argv[2], sys.argv[3], workers=1, progress=progress, corpus={"shard_mb": 1})
+kept = {"shard_mb": 1, "trust_timestamps": False}  # what is known is known by content, however long this takes
+ingest_marked(sys.argv[2], sys.argv[3], workers=1, progress=progress, corpus=kept)
 """
 
 

@@ -6,9 +6,11 @@ import marked_reader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.corpus import reading
-from quire.corpus.reading import Task, pack, read_task, unpack
-from quire.documents.document import Document, Span
+from quire.corpus import packing
+from quire.corpus.measure import Measuring, measured, unpack_measures
+from quire.corpus.packing import pack, unpack
+from quire.corpus.reading import Task, read_task
+from quire.documents.document import Document, LeftOut, Span
 from quire.documents.settings import ReadSettings
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
@@ -29,17 +31,27 @@ documents = st.builds(
 )
 
 
-@given(st.lists(documents, max_size=6))
-def test_unpacking_gives_back_what_was_packed_under_the_name_asked_for(several):
-    parts = list(pack(several))
-    assert [document for part in parts for document in unpack(part, "x")] == several
-    assert all(document.source == "y" for part in parts for document in unpack(part, "y"))
+left_out = st.builds(LeftOut, text, number, st.sampled_from(["dropped", "failed"]), text, text, maybe)
+measuring = st.builds(
+    Measuring, st.sampled_from([0, 16, 128]), st.integers(5, 9), st.sampled_from([0, 20]), st.booleans()
+)
+
+
+@given(st.lists(documents | left_out, max_size=6), measuring)
+def test_unpacking_gives_back_what_was_packed_under_the_name_asked_for(several, measuring):
+    parts = list(pack(several, measuring))
+    told = [measured(part, measuring) if isinstance(part, Document) else (part, None) for part in several]
+    assert [document for part in parts for document in unpack(part, "x")] == [part for part, _ in told]
+    measures = [measure for part in parts for measure in unpack_measures(part.measures)]
+    assert measures == [measure for _, measure in told if measure is not None]
+    found = [part for packed in parts for part in unpack(packed, "y")]
+    assert all(part.source == "y" for part in found if isinstance(part, Document))
 
 
 def test_large_readings_are_cut_into_parts(monkeypatch):
-    monkeypatch.setattr(reading, "PART_CHARACTERS", 300)
+    monkeypatch.setattr(packing, "PART_CHARACTERS", 300)
     several = [Document(f"{number}" * 60, "x", "text/plain", "") for number in range(7)]
-    parts = list(pack(several))
+    parts = list(pack(several, Measuring()))
     assert len(parts) == 4
     assert [document for part in parts for document in unpack(part, "x")] == several
 

@@ -92,7 +92,9 @@ def _corpus(path: Path) -> dict[str, Any]:
 
 def _file(path: Path, *, ocr: bool) -> dict[str, Any]:
     """Read one file as an ingestion would, in a worker that may crash, and tell what comes of it."""
-    from quire.corpus.reading import Task, read_task, unpack
+    from quire.corpus.packing import unpack
+    from quire.corpus.reading import Task, read_task
+    from quire.documents.document import Document
     from quire.documents.sandbox import Sandbox
     from quire.documents.settings import ReadSettings
 
@@ -111,7 +113,8 @@ def _file(path: Path, *, ocr: bool) -> dict[str, Any]:
         "reason": None if reading.rule is None else f"{reading.rule}: {reading.detail}",
         "seconds": round(done.seconds, 2),
     }
-    documents = [document for part in reading.parts for document in unpack(part, path.name)]
+    parts = [part for packed in reading.parts for part in unpack(packed, path.name)]
+    documents = [part for part in parts if isinstance(part, Document)]
     if documents:
         first = documents[0]
         facts |= {

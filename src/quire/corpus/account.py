@@ -53,6 +53,52 @@ class FailedFile:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A file or member of which nothing is kept, and why; not counting copies, of which the text is kept."""
+
+    source: str
+    bytes: int
+    outcome: str
+    rule: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Documents that a rule leaves out, or places where it cuts or masks, and the characters that takes."""
+
+    count: int = 0
+    characters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """How many secrets of one kind are in the documents kept, and in how many files."""
+
+    count: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Characters:
+    """What became of every character that was read.
+
+    Args:
+        read: characters of all documents as they were read.
+        added: characters of the masks that stand for what was masked.
+        kept: characters in the corpus.
+        left_out: by rule, documents that are left out.
+        cut: by rule, places cut or masked in documents that are kept.
+    """
+
+    read: int
+    added: int
+    kept: int
+    left_out: Mapping[str, Part]
+    cut: Mapping[str, Part]
+
+
 @dataclass(frozen=True)
 class Account:
     """What became of every file.
@@ -68,11 +114,18 @@ class Account:
         rules: why files were dropped or failed, most files first.
         failures: the failed files, largest first, at most `FAILURES_TOLD`.
         documents: documents in the corpus.
-        duplicates: documents left out because their text is in the corpus already.
+        duplicates: documents left out because their text, or nearly the same, is in the corpus already.
+        characters: what became of every character.
         text_bytes: UTF-8 bytes of their text.
         pages: pages of paged documents.
         formats: what each media type contributes, most text first.
-        languages: what each programming language contributes, most text first.
+        languages: what each language contributes, most text first: programming languages by name, others by their
+            ISO 639-1 code.
+        licenses: what code under each licence contributes, by SPDX identifier, most text first.
+        confidences: how many documents were recognised with a confidence of 0 to 5 %, 5 to 10 %, and on to 100 %.
+        secrets: by kind, in the documents as they were read.
+        redacted: whether they are masked in the corpus.
+        losses: the largest files and members of which nothing is kept, at most `LOSSES_TOLD`.
         files_read: files that this run had to read; all others were known from an earlier run.
         seconds: wall-clock time of the run.
         fingerprint: of the corpus; changes exactly when its documents change.
@@ -89,22 +142,34 @@ class Account:
     documents: int
     duplicates: int
     text_bytes: int
+    characters: Characters
     pages: int
     formats: Mapping[str, Share]
     languages: Mapping[str, Share]
+    licenses: Mapping[str, Share]
+    confidences: tuple[int, ...]
+    secrets: Mapping[str, Secrets]
+    redacted: bool
+    losses: tuple[Loss, ...]
     files_read: int
     seconds: float
     fingerprint: str
 
     def verify(self) -> None:
-        """Check that the account closes, in files and in bytes.
+        """Check that the account closes, in files, bytes, members, documents and characters.
 
         Raises:
             QuireError: it does not, which is a fault of quire.
         """
         ended = self.kept + self.dropped + self.failed
         by_rule, members_by_rule = _by_outcome(self.rules), _by_outcome(self.member_rules)
+        letters = self.characters
+        gone = sum(part.characters for part in (*letters.left_out.values(), *letters.cut.values()))
+        left_out = letters.left_out
+        copies = sum(left_out[rule].count for rule in COPY_RULES if rule in left_out)
         sums = {
+            "characters read, kept, left out and cut": (letters.read + letters.added, letters.kept + gone),
+            "copies by rule": (self.duplicates, copies),
             "files and bytes by outcome": (self.found, ended),
             "dropped files by rule": (self.dropped, by_rule["dropped"]),
             "failed files by rule": (self.failed, by_rule["failed"]),
@@ -129,8 +194,11 @@ class Account:
         """Return the account that `as_dict` gave."""
         tallies = {name: Tally(**values[name]) for name in ("found", *OUTCOMES)}
         shares = {
-            name: {key: Share(**share) for key, share in values[name].items()} for name in ("formats", "languages")
+            name: {key: Share(**share) for key, share in values[name].items()}
+            for name in ("formats", "languages", "licenses")
         }
+        letters = values["characters"]
+        parts = {name: {rule: Part(**part) for rule, part in letters[name].items()} for name in ("left_out", "cut")}
         return cls(
             **{
                 **values,
@@ -140,11 +208,19 @@ class Account:
                 "member_rules": tuple(Rule(**rule) for rule in values["member_rules"]),
                 "rules": tuple(Rule(**rule) for rule in values["rules"]),
                 "failures": tuple(FailedFile(**failed) for failed in values["failures"]),
+                "losses": tuple(Loss(**loss) for loss in values["losses"]),
+                "secrets": {kind: Secrets(**found) for kind, found in values["secrets"].items()},
+                "confidences": tuple(values["confidences"]),
+                "characters": Characters(**{**letters, **parts}),
             }
         )
 
 
 FAILURES_TOLD = 100
+LOSSES_TOLD = 20
+CONFIDENCE_BINS = 20
+COPY_RULES = ("duplicate", "near-duplicate")
+"""Rules of documents that are left out because another one is kept."""
 
 
 def _by_outcome(rules: tuple[Rule, ...]) -> dict[str, Tally]:

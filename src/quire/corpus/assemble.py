@@ -6,21 +6,41 @@ import contextlib
 import hashlib
 import json
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from quire.corpus.account import FAILURES_TOLD, OUTCOMES, Account, FailedFile, Rule, Share, Tally
+from quire.corpus.account import (
+    CONFIDENCE_BINS,
+    COPY_RULES,
+    FAILURES_TOLD,
+    LOSSES_TOLD,
+    OUTCOMES,
+    Account,
+    Characters,
+    FailedFile,
+    Loss,
+    Part,
+    Rule,
+    Secrets,
+    Share,
+    Tally,
+)
+from quire.corpus.compare import FILTERED, KEPT, SAME, Decisions, decide
+from quire.corpus.edits import Edit, disjoint, edited
 from quire.corpus.ledger import Ledger, MetFile
+from quire.corpus.manifest import VERSION, FileRecord, ManifestWriter, Reason
+from quire.corpus.measure import Measure, unpack_measures
+from quire.corpus.packing import unpack
 from quire.corpus.progress import Progress, Step
-from quire.corpus.reading import unpack
+from quire.corpus.quality import rejected
 from quire.corpus.report import write_report
+from quire.corpus.secrets import mask_of
 from quire.corpus.settings import IngestSettings
 from quire.corpus.shards import ShardWriter
-from quire.corpus.store import VERSION, FileRecord, ManifestWriter
 from quire.documents.document import Document, LeftOut
 from quire.errors import QuireError
-
-TEXT_DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +56,11 @@ class Run:
 def inputs_of(ledger: Ledger, settings: IngestSettings) -> str:
     """Return a digest that is the same exactly where the corpus would be made of the same files and readings."""
     digest = hashlib.sha256()
-    kept = settings.corpus
-    digest.update(json.dumps([VERSION, ledger.settings, kept.deduplicate, kept.shard_mb]).encode())
-    for file in ledger.files():
-        row = (file.source, file.size, file.sha256, file.outcome, file.rule, file.detail, file.text_bytes)
+    corpus = settings.corpus
+    choices = (settings.filter.model_dump(mode="json"), settings.copies.model_dump(mode="json"))
+    kept = (corpus.deduplicate, corpus.shard_mb, corpus.redact, corpus.license_once)
+    digest.update(json.dumps([VERSION, ledger.settings, *kept, *choices]).encode())
+    for row in ledger.inputs():
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()
 
@@ -50,13 +71,13 @@ def assemble(folder: Path, ledger: Ledger, settings: IngestSettings, run: Run, t
     Raises:
         QuireError: no document is kept, or the account does not close.
     """
-    corpus = settings.corpus
-    writer = ShardWriter(folder, corpus.shard_mb * 1_000_000)
+    step = Step("writing", 0, run.found.files, 0, run.found.bytes)
+    tell(step)
+    decisions = decide(ledger, settings, folder)
+    writer = ShardWriter(folder, settings.corpus.shard_mb * 1_000_000)
     manifest = ManifestWriter(folder)
     with contextlib.closing(writer), contextlib.closing(manifest):
-        assembly = _Assembly(ledger, writer, manifest, corpus.deduplicate)
-        step = Step("writing", 0, run.found.files, 0, run.found.bytes)
-        tell(step)
+        assembly = _Assembly(ledger, writer, manifest, settings, decisions)
         for file in ledger.files():
             assembly.add(file)
             step = replace(step, files=step.files + 1, bytes=step.bytes + file.size, source=file.source)
@@ -76,18 +97,64 @@ def _why(account: Account) -> str:
 
 
 @dataclass
+class _Group:
+    """What became of the documents of one file or member."""
+
+    record: FileRecord
+    documents: int = 0
+    text_bytes: int = 0
+    characters_read: int = 0
+    characters: int = 0
+    first: int | None = None
+    rules: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, Reason] = field(default_factory=dict)
+
+    def keep(self, identity: int, text_bytes: int, characters: int) -> None:
+        self.first = identity if self.first is None else self.first
+        self.documents += 1
+        self.text_bytes += text_bytes
+        self.characters += characters
+
+    def leave(self, reason: Reason) -> None:
+        self.rules[reason.rule] += 1
+        self.reasons.setdefault(reason.rule, reason)
+
+    def ended(self) -> FileRecord:
+        """Return the record: kept if any document is, else dropped by the rule that took most of them."""
+        record = replace(self.record, characters_read=self.characters_read)
+        if self.documents:
+            return replace(
+                record,
+                outcome="kept",
+                rule=None,
+                detail=None,
+                documents=self.documents,
+                text_bytes=self.text_bytes,
+                characters=self.characters,
+                first_document=self.first,
+            )
+        if not self.rules:
+            return record
+        why = self.reasons[self.rules.most_common(1)[0][0]]
+        return replace(record, outcome="dropped", rule=why.rule, detail=why.detail, duplicate_of=why.duplicate_of)
+
+
+@dataclass
 class _Assembly:
     ledger: Ledger
     writer: ShardWriter
     manifest: ManifestWriter
-    deduplicate: bool
-    duplicates: int = 0
+    settings: IngestSettings
+    decisions: Decisions
+    number: int = 0  # of the next document, in the order of reading
     pages: int = 0
     formats: dict[str, Share] = field(default_factory=dict)
     languages: dict[str, Share] = field(default_factory=dict)
-    # Digests of what is kept; 16 bytes of a document's text and 32 of a file, about 150 bytes of memory each.
+    licenses: dict[str, Share] = field(default_factory=dict)
+    confidences: list[int] = field(default_factory=lambda: [0] * CONFIDENCE_BINS)
+    # About 150 bytes each: SHA-256 sums of the files kept, and one digest of every licence notice.
     files_kept: dict[bytes, str] = field(default_factory=dict)
-    texts_kept: dict[bytes, int] = field(default_factory=dict)
+    notices: dict[str, str] = field(default_factory=dict)
 
     def add(self, file: MetFile) -> None:
         record = FileRecord(
@@ -101,81 +168,121 @@ class _Assembly:
             detail=file.detail,
             seconds=file.seconds,
             worker=file.worker,
-            documents=0,
-            text_bytes=0,
-            first_document=None,
         )
-        if file.outcome == "kept":
-            record = self._keep(file, record)
-        else:
-            self._add_parts(file, record)
+        whole = _Group(record)
+        self._add_parts(file, whole)
+        record = whole.ended()
+        digest = bytes.fromhex(file.sha256 or "")
+        if record.outcome == "kept":
+            self.files_kept.setdefault(digest, file.source)
+        elif record.rule in COPY_RULES and digest in self.files_kept:
+            kept = self.files_kept[digest]
+            record = replace(record, rule="duplicate", detail=f"the same bytes as {kept}", duplicate_of=kept)
+        elif record.rule == "duplicate":
+            record = replace(record, detail=f"the same text as {self._source(record)}")
         self.manifest.add(record)
 
-    def _keep(self, file: MetFile, record: FileRecord) -> FileRecord:
-        digest = bytes.fromhex(file.sha256 or "")
-        if self.deduplicate and digest in self.files_kept:
-            self.duplicates += file.documents
-            detail = f"the same bytes as {self.files_kept[digest]}"
-            return replace(record, outcome="dropped", rule="duplicate", detail=detail)
-        first, text_before = self.writer.documents, self.writer.text_bytes
-        twin = self._add_parts(file, record)
-        documents = self.writer.documents - first
-        if not documents:
-            return replace(record, outcome="dropped", rule="duplicate", detail=f"the same text as {twin}")
-        self.files_kept[digest] = file.source
-        text_bytes = self.writer.text_bytes - text_before
-        return replace(record, documents=documents, text_bytes=text_bytes, first_document=first)
+    def _source(self, record: FileRecord) -> str:
+        """The file, without its member, of which a file is a copy."""
+        return (record.duplicate_of or "").partition("!")[0]
 
-    def _add_parts(self, file: MetFile, record: FileRecord) -> str:
-        """Write the documents of a file and a row for each of its members; return whose text one of them repeats."""
-        twin, member = "", None
+    def _add_parts(self, file: MetFile, whole: _Group) -> None:
+        """Write the documents of a file, and a row for each of its members."""
+        member: _Group | None = None
+        first = self.number
         for packed in self.ledger.parts(file):
+            measures = unpack_measures(packed.measures)
             for part in unpack(packed, file.source):
-                if member is not None and (isinstance(part, LeftOut) or part.member != member.member):
-                    self.manifest.add(member)
-                    member = None
                 if isinstance(part, LeftOut):
-                    self.manifest.add(_left_out(part, record))
+                    self.manifest.add(_left_out(part, whole.record))
                     continue
+                if member is not None and part.member != member.record.member:
+                    self.manifest.add(member.ended())
+                    member = None
                 if part.member is not None and member is None:
-                    member = replace(record, member=part.member, size=part.size or 0, sha256=part.sha256)
-                    member = replace(member, outcome="dropped", rule="duplicate", detail=None)
-                text_before, first = self.writer.text_bytes, self.writer.documents
-                copy_of = self._add(part, record)
-                twin = twin or copy_of or ""
-                if member is None:
-                    continue
-                if copy_of is None:
-                    member = replace(
-                        member,
-                        outcome="kept",
-                        rule=None,
-                        detail=None,
-                        documents=member.documents + 1,
-                        text_bytes=member.text_bytes + self.writer.text_bytes - text_before,
-                        first_document=first if member.first_document is None else member.first_document,
-                    )
-                elif member.outcome == "dropped":
-                    member = replace(member, detail=f"the same text as {copy_of}")
+                    blank = replace(whole.record, outcome="dropped", rule=None, detail=None)
+                    member = _Group(replace(blank, member=part.member, size=part.size or 0, sha256=part.sha256))
+                groups = (whole,) if member is None else (whole, member)
+                self._add_document(part, next(measures), groups, first)
         if member is not None:
-            self.manifest.add(member)
-        return twin
+            self.manifest.add(member.ended())
 
-    def _add(self, document: Document, file: FileRecord) -> str | None:
-        """Write a document, unless its text is in the corpus already: then return where."""
-        text = document.text.encode()
-        digest = hashlib.blake2b(text, digest_size=TEXT_DIGEST_BYTES).digest()
-        if self.deduplicate and digest in self.texts_kept:
-            self.duplicates += 1
-            return self.manifest.source_of(self.texts_kept[digest]) or file.path
-        self.texts_kept[digest] = self.writer.add(document)
+    def _add_document(self, document: Document, measure: Measure, groups: Sequence[_Group], first: int) -> None:
+        number, self.number = self.number, self.number + 1
+        reason = self._reason(number, measure)
+        edits: list[Edit] = []
+        if reason is None:
+            edits = self._edits(number, document, measure)
+            changed = edited(document, edits)
+            if changed.text.strip():
+                self._write(changed, measure, edits, groups)
+            else:
+                reason = Reason("only-copies", f"nothing in it but {_list_of(edits)}", edits[0].copy_of)
+        for group in groups:
+            group.characters_read += measure.characters
+            if reason is not None:
+                group.leave(reason)
+        if reason is not None:
+            where = (document.source, document.member, number - first)
+            self.manifest.leave_out(*where, reason, measure.characters, measure.text_bytes)
+
+    def _reason(self, number: int, measure: Measure) -> Reason | None:
+        verdict = self.decisions.verdicts[number]
+        if verdict == KEPT:
+            return None
+        if verdict == FILTERED and measure.quality is not None:
+            rule = rejected(measure.quality, measure.ocr_confidence, self.settings.filter)
+            if rule is not None:
+                return Reason(*rule)
+        kept = self._place(int(self.decisions.kept_for[number]))
+        if verdict == SAME:
+            return Reason("duplicate", f"the same text as {kept}", kept)
+        share = f"{float(self.decisions.likeness[number]):.0%}"
+        return Reason("near-duplicate", f"nearly the same text as {kept}: {share} of the runs of words", kept)
+
+    def _place(self, number: int) -> str:
+        source, member = self.ledger.place_of(number)
+        return source if member is None else f"{source}!{member}"
+
+    def _edits(self, number: int, document: Document, measure: Measure) -> list[Edit]:
+        corpus = self.settings.corpus
+        edits = [
+            Edit(cut.start, cut.end, "duplicate-paragraph", copy_of=self._place(cut.kept_in))
+            for cut in self.decisions.cuts.get(number, ())
+        ]
+        notice = measure.notice
+        if notice is not None and corpus.license_once:
+            if notice.digest in self.notices:
+                known = self.notices[notice.digest]
+                edits.append(Edit(notice.start, notice.end, "license-notice", copy_of=known))
+            else:
+                self.notices[notice.digest] = self._place(number)
+        if corpus.redact:
+            edits += [Edit(found.start, found.end, "redacted", mask_of(found.kind)) for found in measure.findings]
+        return disjoint(edits)
+
+    def _write(self, document: Document, measure: Measure, edits: Sequence[Edit], groups: Sequence[_Group]) -> None:
+        before = self.writer.text_bytes
+        identity = self.writer.add(document)
+        size = self.writer.text_bytes - before
+        for group in groups:
+            group.keep(identity, size, len(document.text))
+        for edit in edits:
+            self.manifest.edit(identity, edit)
+        if measure.findings:
+            counts = Counter(finding.kind for finding in measure.findings)
+            self.manifest.secrets(identity, document.source, document.member, counts)
         pages = len({span.page for span in document.pages if span.page is not None})
         self.pages += pages
-        share = Share(1, pages, len(text))
+        share = Share(1, pages, size)
         _count(self.formats, document.media_type, share)
         if document.language is not None:
             _count(self.languages, document.language, share)
-        return None
+        if document.license is not None:
+            _count(self.licenses, document.license, share)
+        if document.ocr_confidence is not None:
+            place = min(int(document.ocr_confidence * CONFIDENCE_BINS), CONFIDENCE_BINS - 1)
+            self.confidences[max(place, 0)] += 1
 
     def _rules(self, name: str, which: str) -> tuple[Rule, ...]:
         # SQLite takes the other columns of a group from the row that has the minimum.
@@ -184,6 +291,22 @@ class _Assembly:
             f"WHERE {which} AND outcome <> 'kept' GROUP BY outcome, rule ORDER BY outcome, count(*) DESC, rule"
         )
         return tuple(Rule(*row) for row in rows)
+
+    def _characters(self) -> Characters:
+        left_out = self.manifest.execute(
+            "SELECT rule, count(*), sum(characters) FROM left_out GROUP BY rule ORDER BY sum(characters) DESC, rule"
+        )
+        cut = self.manifest.execute(
+            "SELECT rule, count(*), sum(end - start), sum(added) FROM edits GROUP BY rule "
+            "ORDER BY sum(end - start) DESC, rule"
+        )
+        return Characters(
+            read=self.decisions.characters,
+            added=sum(added for _, _, _, added in cut),
+            kept=self.writer.characters,
+            left_out={rule: Part(count, characters) for rule, count, characters in left_out},
+            cut={rule: Part(count, characters) for rule, count, characters, _ in cut},
+        )
 
     def account(self, run: Run) -> Account:
         """Add up the manifest's rows; what was counted on the way is for `Account.verify` to compare with."""
@@ -196,9 +319,18 @@ class _Assembly:
             "SELECT path, size, rule, detail FROM files WHERE member IS NULL AND outcome = 'failed' "
             f"ORDER BY size DESC, path LIMIT {FAILURES_TOLD}"
         )
+        losses = self.manifest.execute(
+            "SELECT CASE WHEN member IS NULL THEN path ELSE path || '!' || member END, size, outcome, rule, "
+            "coalesce(detail, '') FROM files WHERE outcome <> 'kept' AND duplicate_of IS NULL AND size > 0 "
+            f"ORDER BY size DESC, path, member LIMIT {LOSSES_TOLD}"
+        )
+        secrets = self.manifest.execute(
+            "SELECT kind, sum(count), count(DISTINCT path) FROM secrets GROUP BY kind ORDER BY sum(count) DESC, kind"
+        )
         documents, text_bytes = self.manifest.execute(
             "SELECT coalesce(sum(documents), 0), coalesce(sum(text_bytes), 0) FROM files WHERE member IS NULL"
         )[0]
+        verdicts = self.decisions.verdicts
         return Account(
             found=run.found,
             kept=ended.get("kept", Tally()),
@@ -209,15 +341,29 @@ class _Assembly:
             rules=self._rules("path", "member IS NULL"),
             failures=tuple(FailedFile(*row) for row in failures),
             documents=documents,
-            duplicates=self.duplicates,
+            duplicates=int((verdicts >= SAME).sum()),
             text_bytes=text_bytes,
+            characters=self._characters(),
             pages=self.pages,
-            formats=_most_text_first(self.formats),
-            languages=_most_text_first(self.languages),
+            formats=_by_text(self.formats),
+            languages=_by_text(self.languages),
+            licenses=_by_text(self.licenses),
+            confidences=tuple(self.confidences),
+            secrets={kind: Secrets(count, files) for kind, count, files in secrets},
+            redacted=self.settings.corpus.redact,
+            losses=tuple(Loss(*row) for row in losses),
             files_read=run.files_read,
             seconds=time.monotonic() - run.begun,
             fingerprint=self.writer.fingerprint,
         )
+
+
+def _list_of(edits: Sequence[Edit]) -> str:
+    names = {
+        "license-notice": "a licence notice that other files have",
+        "duplicate-paragraph": "paragraphs that other documents have",
+    }
+    return " and ".join(dict.fromkeys(names.get(edit.rule, edit.rule) for edit in edits))
 
 
 def _left_out(part: LeftOut, file: FileRecord) -> FileRecord:
@@ -237,5 +383,5 @@ def _count(shares: dict[str, Share], key: str, more: Share) -> None:
     shares[key] = Share(old.documents + more.documents, old.pages + more.pages, old.text_bytes + more.text_bytes)
 
 
-def _most_text_first(shares: dict[str, Share]) -> dict[str, Share]:
+def _by_text(shares: dict[str, Share]) -> dict[str, Share]:
     return dict(sorted(shares.items(), key=lambda item: (-item[1].text_bytes, item[0])))

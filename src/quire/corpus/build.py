@@ -133,7 +133,7 @@ def _ingest(
     by = "" if reader is None else f":{reader.__module__}.{reader.__qualname__}"
     ledger = Ledger(
         out / NAME,
-        settings=settings.read.fingerprint() + by,
+        settings=f"{settings.read.fingerprint()}-{settings.measuring.fingerprint()}{by}",
         limits=f"{settings.pool.seconds:g} s, {settings.pool.memory_mb} MB",
         retry_failed=settings.corpus.retry_failed,
     )
@@ -238,7 +238,7 @@ def _read(ledger: Ledger, settings: IngestSettings, tell: Progress, reader: Read
         for file in ledger.queued():
             files[file.source] = file
             sums = ledger.known(file.name, file.size)
-            yield Task(file.path, file.source, file.size, sums, settings.read, reader)
+            yield Task(file.path, file.source, file.size, sums, settings.read, reader, settings.measuring)
 
     with opened(settings.engine, settings.pool) as engine:
         for done in engine.map(tasks()):

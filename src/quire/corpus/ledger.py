@@ -18,11 +18,12 @@ from typing import Any
 
 from quire import __version__
 from quire.corpus.account import Tally
+from quire.corpus.packing import Packed
 from quire.corpus.reading import Reading, Stamp
 from quire.documents.sandbox import Failure
 from quire.errors import QuireError
 
-VERSION = 1
+VERSION = 2
 NAME = "readings.sqlite"
 
 SCHEMA = """
@@ -30,7 +31,8 @@ CREATE TABLE IF NOT EXISTS readings (
     sha256 TEXT, name TEXT, settings TEXT, size INTEGER, outcome TEXT, rule TEXT, detail TEXT, limits TEXT,
     seconds REAL, worker INTEGER, documents INTEGER, text_bytes INTEGER, PRIMARY KEY (sha256, name, settings));
 CREATE TABLE IF NOT EXISTS parts (
-    sha256 TEXT, name TEXT, settings TEXT, part INTEGER, data BLOB, PRIMARY KEY (sha256, name, settings, part));
+    sha256 TEXT, name TEXT, settings TEXT, part INTEGER, measures BLOB, data BLOB,
+    PRIMARY KEY (sha256, name, settings, part));
 CREATE TABLE IF NOT EXISTS stamps (
     path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, device INTEGER,
     sha256 TEXT);
@@ -41,7 +43,10 @@ CREATE TEMP TABLE files (
     source TEXT PRIMARY KEY, path BLOB, name TEXT, size INTEGER, sha256 TEXT, outcome TEXT, rule TEXT, detail TEXT,
     seconds REAL, worker INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE queue (number INTEGER PRIMARY KEY, source TEXT);
+CREATE TEMP TABLE places (document INTEGER PRIMARY KEY, source TEXT, member TEXT);
 """
+
+TABLES = ("readings", "parts", "stamps")
 
 # Failures that may end otherwise with other limits; "killed" is never remembered.
 RULES = {
@@ -93,12 +98,14 @@ class Ledger:
         self._base = sqlite3.connect(path, isolation_level=None)
         try:
             (version,) = self._base.execute("PRAGMA user_version").fetchone()
-            if version not in (0, VERSION):
+            if version > VERSION:
                 raise QuireError(f"was written by another version of quire (format {version})", where=path, hint=AGAIN)
             # A kill loses nothing that was committed; a power cut may lose the last readings, which are then redone.
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=NORMAL")
             self._base.execute("PRAGMA secure_delete=ON")  # the text of a file that left shall be gone
+            if version < VERSION:  # written by an older quire: every file is read anew
+                self._base.executescript("".join(f"DROP TABLE IF EXISTS {table};" for table in TABLES))
             self._base.executescript(SCHEMA + FILES)
             self._base.execute(f"PRAGMA user_version={VERSION}")
             self._base.create_function("mix", 1, _mix, deterministic=True)
@@ -248,7 +255,8 @@ class Ledger:
             (*key, file.size, *why, limits, seconds, worker, reading.documents, reading.text_bytes),
         )
         self._base.executemany(
-            "INSERT INTO parts VALUES (?, ?, ?, ?, ?)", [(*key, part, data) for part, data in enumerate(reading.parts)]
+            "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?)",
+            [(*key, number, part.measures, part.data) for number, part in enumerate(reading.parts)],
         )
 
     def _remember(self, path: bytes, sha256: str, stamp: Stamp, settled: bool) -> None:
@@ -293,14 +301,43 @@ class Ledger:
         for row in rows:
             yield MetFile(*row)
 
-    def parts(self, file: MetFile) -> Iterator[bytes]:
-        """Yield the packed documents of a kept file."""
-        rows = self._base.execute(
-            "SELECT data FROM parts WHERE sha256=? AND name=? AND settings=? ORDER BY part",
+    def inputs(self) -> Iterator[tuple[object, ...]]:
+        """Yield, in the order of `files`, all that the corpus depends on of each file."""
+        yield from self._base.execute(
+            """SELECT files.source, files.size, files.sha256,
+                      CASE files.outcome WHEN 'read' THEN r.outcome ELSE files.outcome END,
+                      coalesce(files.rule, r.rule), coalesce(files.detail, r.detail), coalesce(r.text_bytes, 0)
+               FROM files LEFT JOIN readings AS r ON files.outcome = 'read' AND r.sha256 = files.sha256
+                    AND r.name = files.name AND r.settings = ?
+               ORDER BY files.source""",
+            (self.settings,),
+        )
+
+    def parts(self, file: MetFile) -> Iterator[Packed]:
+        """Yield what the reading of a file gave."""
+        for measures, data in self._parts(file, "measures, data"):
+            yield Packed(data, measures)
+
+    def measures(self, file: MetFile) -> Iterator[bytes]:
+        """Yield what was measured of a file's documents, without touching their text."""
+        for (measures,) in self._parts(file, "measures"):
+            yield measures
+
+    def _parts(self, file: MetFile, columns: str) -> sqlite3.Cursor:
+        return self._base.execute(
+            f"SELECT {columns} FROM parts WHERE sha256=? AND name=? AND settings=? ORDER BY part",
             (file.sha256, file.name, self.settings),
         )
-        for row in rows:
-            yield row[0]
+
+    def place(self, document: int, source: str, member: str | None) -> None:
+        """Remember that the documents from `document` on, up to the next that is told, come from this place."""
+        self._base.execute("INSERT INTO places VALUES (?, ?, ?)", (document, source, member))
+
+    def place_of(self, document: int) -> tuple[str, str | None]:
+        """Return the file and member of which `place` was told."""
+        query = "SELECT source, member FROM places WHERE document <= ? ORDER BY document DESC LIMIT 1"
+        source, member = self._base.execute(query, (document,)).fetchone()
+        return source, member
 
     def forget_others(self) -> None:
         """Remove the readings of files that this run did not meet."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span
+from quire.corpus.measure import Measuring
+from quire.corpus.packing import Packed, pack
+from quire.documents.document import Document, DroppedFile, LeftOut, Part
 from quire.documents.sandbox import note
 from quire.documents.settings import ReadSettings
 from quire.errors import PasswordError, ReadError
@@ -21,7 +20,6 @@ from quire.errors import PasswordError, ReadError
 Reader = Callable[[Path, str, ReadSettings], Iterable[Part]]
 
 SETTLED_NS = 2_000_000_000  # coarser than the clock of any file system in use
-PART_CHARACTERS = 4_000_000  # of text in one packed part: what the parent holds unpacked at a time
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -36,6 +34,7 @@ class Task:
         known: SHA-256 sums for which the parent has a reading of a file of this name already.
         settings: how to read it.
         reader: reads it; None = `quire.documents.read.read_file`.
+        measuring: what is measured of its documents.
     """
 
     path: bytes
@@ -44,6 +43,7 @@ class Task:
     known: tuple[str, ...]
     settings: ReadSettings
     reader: Reader | None = None
+    measuring: Measuring = field(default_factory=Measuring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Reading:
     sha256: str | None = None
     stamp: Stamp | None = None
     settled: bool = False
-    parts: tuple[bytes, ...] = ()
+    parts: tuple[Packed, ...] = ()
     documents: int = 0
     text_bytes: int = 0
 
@@ -130,7 +130,8 @@ def _read(task: Task) -> Reading:
         reader = read_file
     count = _Count()
     try:
-        parts = tuple(pack(count.of(reader(Path(os.fsdecode(task.path)), task.source, task.settings))))
+        read = reader(Path(os.fsdecode(task.path)), task.source, task.settings)
+        parts = tuple(pack(count.of(read), task.measuring))
     except DroppedFile as dropped:
         return Reading("dropped", dropped.rule, dropped.detail)
     except PasswordError as error:
@@ -195,35 +196,3 @@ def _clean(document: Document) -> Document:
     for name in ("text", "member"):
         values[name] = values[name] and LONE_SURROGATE.sub("\ufffd", values[name])
     return Document(**values)
-
-
-def pack(parts: Iterable[Part]) -> Iterator[bytes]:
-    """Yield documents and members left out as compressed JSON, a few million characters of text a part."""
-    rows: list[dict[str, Any]] = []
-    characters = 0
-    for part in parts:
-        values = {name: getattr(part, name) for name in part.__slots__ if name != "source"}
-        if isinstance(part, Document):
-            spans = [[span.start, span.end, span.page, span.byte_start, span.byte_end] for span in part.pages]
-            values["pages"] = spans
-            characters += len(part.text)
-        rows.append(values)
-        characters += 100  # of everything else
-        if characters >= PART_CHARACTERS:
-            yield _compress(rows)
-            rows, characters = [], 0
-    if rows:
-        yield _compress(rows)
-
-
-def _compress(rows: list[dict[str, Any]]) -> bytes:
-    return zlib.compress(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode(), 1)
-
-
-def unpack(packed: bytes, source: str) -> Iterator[Part]:
-    """Yield what `pack` packed, as of the file `source`."""
-    for row in json.loads(zlib.decompress(packed)):
-        if "text" in row:
-            yield Document(**{**row, "source": source, "pages": tuple(Span(*span) for span in row["pages"])})
-        else:
-            yield LeftOut(**row)

@@ -68,6 +68,7 @@ class ShardWriter:
         self.shard_bytes = shard_bytes
         self.documents = 0
         self.text_bytes = 0
+        self.characters = 0
         self.shards: list[Shard] = []
         self._digest = hashlib.sha256()
         self._rows: list[dict[str, Any]] = []
@@ -88,6 +89,7 @@ class ShardWriter:
         self._rows_bytes += len(text)
         self._shard_text += len(text)
         self.text_bytes += len(text)
+        self.characters += len(document.text)
         self.documents += 1
         if self._rows_bytes >= GROUP_BYTES or len(self._rows) >= GROUP_ROWS:
             self._flush()

@@ -7,28 +7,20 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quire.corpus.account import Account
+from quire.corpus.manifest import MANIFEST, VERSION, FileRecord
 from quire.corpus.publish import is_half_published
 from quire.corpus.shards import Shard, read_around, read_shard
 from quire.documents.document import Document
 from quire.errors import FormatError, QuireError
 
-MANIFEST = "manifest.sqlite"
-VERSION = 2
-AGAIN = "Run `quire ingest` again with the same folders"
+__all__ = ["MANIFEST", "VERSION", "Corpus", "CorpusDocument", "FileRecord"]
 
-MANIFEST_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE files (
-    path TEXT NOT NULL, member TEXT, size INTEGER, sha256 TEXT, settings TEXT, outcome TEXT NOT NULL, rule TEXT,
-    detail TEXT, seconds REAL, worker INTEGER, documents INTEGER NOT NULL, text_bytes INTEGER NOT NULL,
-    first_document INTEGER, PRIMARY KEY (path, member));
-CREATE INDEX files_by_document ON files (first_document) WHERE member IS NULL AND first_document IS NOT NULL;
-"""
+AGAIN = "Run `quire ingest` again with the same folders"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +29,6 @@ class CorpusDocument:
 
     id: int
     document: Document
-
-
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """One row of the manifest: a file, or a member of one with its bytes unpacked.
-
-    Args:
-        first_document: id of the first of its `documents` in the corpus, or None where it has none.
-    """
-
-    path: str
-    member: str | None
-    size: int
-    sha256: str | None
-    settings: str | None
-    outcome: str
-    rule: str | None
-    detail: str | None
-    seconds: float | None
-    worker: int | None
-    documents: int
-    text_bytes: int
-    first_document: int | None
 
 
 class Corpus:
@@ -134,51 +103,3 @@ class Corpus:
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{(path / MANIFEST).resolve().as_uri()}?mode=ro", uri=True)
-
-
-class ManifestWriter:
-    """Writes `manifest.sqlite` into a folder in which nobody else looks yet."""
-
-    def __init__(self, folder: Path) -> None:
-        self._base = sqlite3.connect(folder / MANIFEST, isolation_level=None)
-        self._base.execute("PRAGMA journal_mode=OFF")
-        self._base.execute("PRAGMA synchronous=OFF")  # the whole file is synced before it is published
-        self._base.executescript(MANIFEST_SCHEMA)
-        self._base.execute("BEGIN")
-
-    def add(self, record: FileRecord) -> None:
-        """Enter a file or a member."""
-        values = [getattr(record, name) for name in FileRecord.__slots__]
-        self._base.execute(f"INSERT INTO files VALUES ({', '.join('?' * len(values))})", values)
-
-    def source_of(self, document: int) -> str | None:
-        """Return the path of the file that gave the document with this id, if that file is entered."""
-        row = self._base.execute(
-            "SELECT path, first_document + documents FROM files WHERE member IS NULL AND first_document <= ? "
-            "ORDER BY first_document DESC LIMIT 1",
-            (document,),
-        ).fetchone()
-        return str(row[0]) if row and document < row[1] else None
-
-    def execute(self, query: str) -> list[tuple[Any, ...]]:
-        """Ask the rows that are entered."""
-        return self._base.execute(query).fetchall()
-
-    def finish(self, meta: dict[str, Any], shards: list[Shard], account: Account) -> None:
-        """Write what `Corpus.open` needs and close the file."""
-        values = {
-            "version": VERSION,
-            "shards": [asdict(shard) for shard in shards],
-            "account": account.as_dict(),
-            "documents": account.documents,
-            "text_bytes": account.text_bytes,
-            "fingerprint": account.fingerprint,
-            **meta,
-        }
-        self._base.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in values.items()])
-        self._base.execute("COMMIT")
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._base.close()
