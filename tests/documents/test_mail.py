@@ -222,6 +222,7 @@ def test_nesting_that_people_use_is_read():
         b"Content-Type: multipart/mixed; boundary=",
         b"Content-Type: text/plain; charset=\0",
         b"Content-Type: text/plain; charset=base64",
+        b"Content-Type: application/x; charset=\0; name=x",
         b"Content-Type: text/plain; charset*0*=utf-8''x; charset*1=y",
         b"Content-Disposition: attachment; filename*99*='''",
         b"Content-Transfer-Encoding: base64\nContent-Disposition: attachment; filename*0*=%%%",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sqlite3
 import zipfile
@@ -166,6 +167,22 @@ def test_what_is_no_database_is_told(tmp_path):
             read(tmp_path / "a.db")
     with pytest.raises(DroppedFile, match="no-text"):
         read(database(tmp_path / "empty.db", "CREATE TABLE a (b)", "DROP TABLE a"))
+
+
+def test_a_database_that_is_cut_short_says_so(tmp_path):
+    whole = notes(tmp_path / "a.db", 20).read_bytes()
+    path = tmp_path / "cut.db"
+    path.write_bytes(whole[:6000])
+    left = read(path)
+    assert {(part.outcome, part.rule) for part in left} == {("failed", "damaged")}
+    assert left[-1].detail == f"cut short: {len(whole) - 6000:,} bytes are missing"
+    whole = notes(tmp_path / "b.db", 500).read_bytes()
+    for size in range(6000, len(whole), 5000):
+        path.write_bytes(whole[:size])
+        with contextlib.suppress(ReadError):
+            assert ("failed", "damaged") in {
+                (part.outcome, part.rule) for part in read(path) if isinstance(part, LeftOut)
+            }
 
 
 def test_names_that_are_no_text_are_damage(tmp_path):

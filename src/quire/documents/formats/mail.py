@@ -166,7 +166,7 @@ class _Body:
                     self.take(inner)
         elif part.get_content_type() in ("text/plain", "text/html") and not self._is_attached(part):
             self.texts.append(part)
-        elif part.get_payload():
+        elif _bytes_of(part):
             self.attached.append(part)
 
     def _take_best(self, parts: list[_Message]) -> None:
@@ -251,14 +251,12 @@ def _decoded(data: bytes, stated: str | None) -> str:
 
 
 def _bytes_of(part: _Message) -> bytes:
+    """Return what a part holds, unpacked; of a transfer encoding that is broken, as it stands."""
     try:
         data = part.get_payload(decode=True)
-        if isinstance(data, bytes):
-            return data
     except _BROKEN:
-        pass
-    payload = part.get_payload()
-    return payload.encode("ascii", "surrogateescape") if isinstance(payload, str) and payload.isascii() else b""
+        return b""
+    return data if isinstance(data, bytes) else b""
 
 
 def _parameter(part: _Message, name: str) -> str | None:

@@ -71,6 +71,11 @@ def read_sqlite(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
             for part in _read_table(connection, name, root, file, settings):
                 gave = True
                 yield part
+        missing = _missing(file)
+        if missing:
+            gave = True
+            detail = f"cut short: {missing:,} bytes are missing"
+            yield LeftOut(file.named("(the rest)"), 0, "failed", "damaged", detail)
         if len(tables) > settings.max_members:
             most = settings.max_members
             yield LeftOut(file.named("(other tables)"), 0, "dropped", "too-many", f"more than max_members = {most:,}")
@@ -105,6 +110,16 @@ def _opened(file: SourceFile, settings: ReadSettings) -> Iterator[sqlite3.Connec
         yield connection
 
 
+def _missing(file: SourceFile) -> int:
+    """Return how many bytes fewer the file has than its header says (https://www.sqlite.org/fileformat.html, 1.3)."""
+    with file.open() as stream:
+        header = stream.read(100)
+    page = int.from_bytes(header[16:18], "big")
+    page = 65536 if page == 1 else page
+    counted = header[24:28] == header[92:96]  # else a program of before 2010 wrote it, and left the number as it was
+    return max(0, page * int.from_bytes(header[28:32], "big") - file.size) if counted else 0
+
+
 def _uri(path: bytes) -> str:
     return f"file:{quote(path)}?mode=ro&immutable=1"
 
@@ -131,7 +146,7 @@ def _read_table(
         return
     try:
         table = _described(connection, name)
-        columns = _text_columns(connection, table, settings)
+        columns = _text_columns(connection, table, file, settings)
         if not columns:
             detail = f"no column of text among {len(table.columns):,}; text_column can name one"
             yield LeftOut(file.named(place), 0, "dropped", "no-text", detail)
@@ -156,7 +171,7 @@ def _described(connection: sqlite3.Connection, name: str) -> _Table:
     return _Table(name, columns, [_quoted(column) for _, column in keys] or ["NULL"], False)
 
 
-def _text_columns(connection: sqlite3.Connection, table: _Table, settings: ReadSettings) -> list[int]:
+def _text_columns(connection: sqlite3.Connection, table: _Table, file: SourceFile, settings: ReadSettings) -> list[int]:
     """Return the numbers of the columns that are the text of a row."""
     names = table.columns[: SAMPLE_CELLS // SAMPLE_ROWS]
     told = settings.text_column
@@ -166,11 +181,18 @@ def _text_columns(connection: sqlite3.Connection, table: _Table, settings: ReadS
         return []
     sample: list[list[str | None]] = []
     characters = 0
-    for row in _select(connection, table, [_quoted(name) for name in names], SAMPLE_ROWS):
-        sample.append([cell if isinstance(cell, str) else None for cell in row])
-        characters += sum(len(cell) for cell in row if isinstance(cell, (str, bytes)))
-        if characters > _SAMPLE_CHARACTERS:
-            break
+    width = len(table.key)
+    seen = _Seen(table.by_number, file.size)
+    try:
+        for row in _select(connection, table, table.key + [_quoted(name) for name in names], SAMPLE_ROWS):
+            seen.add(_key(row[:width], seen.rows), row[0], 0)
+            sample.append([cell if isinstance(cell, str) else None for cell in row[width:]])
+            characters += sum(len(cell) for cell in row if isinstance(cell, (str, bytes)))
+            if characters > _SAMPLE_CHARACTERS:
+                break
+    except sqlite3.Error:
+        if not any(any(row) for row in sample):
+            raise  # else whoever reads all rows keeps those before the damage, and meets it again
     if not sample:
         return []
     column = text_column(sample, names, told)
