@@ -14,9 +14,9 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 
-from fixtures.pdfs import blank, pdf, printed
+from fixtures.pdfs import blank, claiming, pdf, printed
 from quire.documents.document import Document, LeftOut
-from quire.documents.read import read_bytes
+from quire.documents.read import DroppedFile, read_bytes
 from quire.documents.settings import ReadSettings
 from quire.errors import PasswordError, ReadError
 
@@ -299,3 +299,48 @@ def test_a_page_that_cannot_be_opened_is_named_and_the_others_are_read() -> None
 
 def test_an_empty_page_is_not_broken() -> None:
     assert parts_of(pdf([printed(["One"]), blank]))[1] == []
+
+
+def test_lines_without_ink_are_read_too() -> None:
+    # Text layers under scans may be set in a font that draws nothing at all.
+    letters = sorted(set("Wordsthaveavd "))
+    names = {" ": "space"}
+    differences = " ".join(f"{ord(letter)} /{names.get(letter, letter)}" for letter in letters)
+    procs = " ".join(f"/{names.get(letter, letter)} 7 0 R" for letter in letters)
+    font = (
+        "<< /Type /Font /Subtype /Type3 /FontBBox [0 0 0 0] /FontMatrix [0.001 0 0 0.001 0 0] "
+        f"/CharProcs << {procs} >> /Encoding << /Type /Encoding /Differences [{differences}] >> "
+        f"/FirstChar 32 /LastChar 122 /Widths [{' '.join(['500'] * 91)}] /Resources << >> >>"
+    )
+    show = "BT /F 12 Tf 40 300 Td (Words that save) Tj 0 -14 Td (Words that save) Tj ET"
+    stream = f"<< /Length {len(show)} >>\nstream\n{show}\nendstream"
+    nothing = "<< /Length 6 >>\nstream\n500 0 d0\nendstream"
+    data = by_hand("3 0 R", 1, "", "", font, nothing, stream)
+    data = data.replace(
+        b"/Contents 4 0 R /Resources << /Font << /F 5 0 R", b"/Contents 8 0 R /Resources << /Font << /F 6 0 R"
+    )
+    assert text_of(data).split() == ["Words", "that", "save"] * 2
+
+
+def test_bullets_of_symbol_fonts() -> None:
+    data = claiming("a letters", {letter: "\uf0b7" if letter == "a" else letter for letter in "a letrs"})
+    assert text_of(data) == "• letters"
+
+
+WHOLE = painted([*running_pages(3), lambda canvas: canvas.drawString(50, 700, "")])
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 30), st.binary(max_size=12)), max_size=12))
+def test_a_damaged_file_gives_text_or_a_stated_reason(damage: list[tuple[float, int, bytes]]) -> None:
+    data = bytearray(WHOLE)
+    for where, length, new in damage:
+        place = int(where * len(data))
+        data[place : place + length] = new
+    try:
+        document, left_out = parts_of(bytes(data))
+    except (DroppedFile, ReadError):
+        return
+    assert document.text.strip()
+    assert all(document.text[span.start : span.end].strip() for span in document.pages)
+    assert all(part.outcome in ("dropped", "failed") and part.detail for part in left_out)

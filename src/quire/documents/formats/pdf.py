@@ -51,6 +51,9 @@ _LIGATURE = re.compile("[\ufb00-\ufb06]")
 # Soft hyphens within lines; glyphs without a meaning, often bullets, that come out as controls.
 _MEANS_NOTHING = re.compile("[\u00ad\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+# A glyph of a symbol font (private use) with white space behind it at the beginning of a line is a bullet.
+_BULLET = re.compile("^[\ue000-\uf8ff](?=[ \t])", re.MULTILINE)
+
 _EMPTY_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+\n")
 
 _LETTER = re.compile(r"[^\W_]")
@@ -174,6 +177,7 @@ def _normalised(text: str) -> str:
         text = text.translate(_LIGATURES)
     if _MEANS_NOTHING.search(text):
         text = _EMPTY_LINES.sub("\n\n", _MEANS_NOTHING.sub("", text))
+    text = _BULLET.sub("•", text)
     return unicodedata.normalize("NFC", text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
@@ -14,10 +15,13 @@ from quire.documents.layout import Box, in_columns
 _TOUCH = 0.25
 _MIN_ABOVE = 1.0
 
-# ... and shares this many line heights of width, or this much of what is narrower than twice that: a line that is
-# overfull reaches a little into the next column, and a title may reach little further over both.
-_MIN_SHARED = 1.0
-_MIN_SHARED_NARROW = 0.5
+# ... and shares this much of the width of the narrower.
+_MIN_SHARED = 0.2
+
+# Lines that begin at one place end where four fifths of them end or before; one that is longer by up to this share is
+# overfull, and where it reaches into the next column it has nothing to say of the lines there.
+_MIN_ALIKE = 5
+_MAX_OVERFULL = 0.3
 
 # Columns written row by row, as the text layers of scanners are: this many lines stand beside the one before them, and
 # they make up this share of the page; both are this many line heights long, which cells of tables seldom are.
@@ -84,10 +88,13 @@ def _below(lines: Sequence[TextLine], height: float) -> list[int]:
     """
     import numpy as np
 
-    left, top, right, bottom = np.array([(line.left, line.top, line.right, line.bottom) for line in lines]).T
+    rights = _rights(lines, height)
+    left, top, right, bottom = np.array(
+        [(line.left, line.top, right, line.bottom) for line, right in zip(lines, rights, strict=True)]
+    ).T
     shared = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
     narrower = np.minimum((right - left)[:, None], right - left)
-    over = shared > np.minimum(_MIN_SHARED * height, _MIN_SHARED_NARROW * narrower)
+    over = shared > _MIN_SHARED * narrower
     higher = (bottom[:, None] <= top + _TOUCH * height) & (top[:, None] <= top - _MIN_ABOVE * height)
     upright = np.array([line.upright for line in lines])
     packed = np.packbits(higher & over & upright & upright[:, None], axis=1, bitorder="little")
@@ -100,6 +107,20 @@ def _below(lines: Sequence[TextLine], height: float) -> list[int]:
             rest &= ~(sets[nearest] | 1 << nearest)
         sets[number] = found
     return sets
+
+
+def _rights(lines: Sequence[TextLine], height: float) -> list[float]:
+    """Return where each line ends, those that are overfull where the others of their column end."""
+    alike: dict[int, list[float]] = defaultdict(list)
+    for line in lines:
+        alike[round(line.left / height)].append(line.right)
+    usual = {left: sorted(rights)[len(rights) * 4 // 5] for left, rights in alike.items() if len(rights) >= _MIN_ALIKE}
+    rights = []
+    for line in lines:
+        end = usual.get(round(line.left / height), line.right)
+        overfull = 0 < line.right - end < _MAX_OVERFULL * (end - line.left)
+        rights.append(end if overfull else line.right)
+    return rights
 
 
 def _mended(lines: Sequence[int], below: Sequence[int]) -> list[int]:

@@ -40,7 +40,7 @@ _MIN_COLUMN = 10.0
 # Lines of one text differ in size by at most this much.
 _SAME_SIZE = 0.1
 
-_BULLET = re.compile(r"(?:[•‣▪▫■□●○◦–—*·\uf000-\uf0ff]|-|\(?[0-9ivx]{1,3}[.)]|\(?[a-zA-Z][.)]|\[\d+\])\s")
+_BULLET = re.compile(r"(?:[•‣▪▫■□●○◦–—*·\ue000-\uf8ff]|-|\(?[0-9ivx]{1,3}[.)]|\(?[a-zA-Z][.)]|\[\d+\])\s")
 _LEADERS = re.compile(r"(?:\. ?){4}|…\s*\d+$|\.{4}")
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff60\u3001-\u3003\u3008-\u301f]")
 _ENDED = re.compile(r"[.!?:;。！？][\"'”’)\]]*$")
