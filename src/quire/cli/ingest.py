@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from quire.corpus.engines import EngineSettings
 from quire.corpus.settings import IngestSettings
 from quire.documents.sandbox import PoolSettings
 from quire.documents.sql import database_name, is_database
@@ -32,6 +33,7 @@ def command(
     ),
     out: Path | None = typer.Option(None, metavar="CORPUS", help="The corpus folder (default: corpora/SOURCE)."),
     workers: int | None = typer.Option(None, metavar="N", help=help_of(PoolSettings, "workers")),
+    engine: str | None = typer.Option(None, metavar="local|ray", help=help_of(EngineSettings, "name")),
     no_ocr: bool = typer.Option(False, "--no-ocr", help="Do not recognise text in pictures and scanned pages."),
     assignments: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="Set anything else, such as pool.seconds=300 or read.max_pages=100."
@@ -47,6 +49,8 @@ def command(
     values = with_assignments({}, assignments)
     if workers is not None:
         values = merge(values, {"pool": {"workers": workers}})
+    if engine is not None:
+        values = merge(values, {"engine": {"name": engine}})
     if no_ocr:
         values = merge(values, {"read": {"ocr": False}})
     settings = build(IngestSettings, values, where="--set")
