@@ -369,12 +369,16 @@ class Call(Expression):
     def parts(self) -> tuple[Expression, ...]:
         return self.arguments
 
+    @property
+    def symbolic(self) -> bool:
+        return self.name == "f'" or any(part.symbolic for part in self.arguments)
+
     def text(self, form: NumberForm) -> str:
         return f"{self.name}({', '.join(part.text(form) for part in self.arguments)})"
 
     def latex(self, form: NumberForm) -> str:
-        if not self.name:
-            name = ""
+        if self.name in {"", "f'"}:
+            name = self.name
         elif self.name in FUNCTIONS:
             name = FUNCTIONS[self.name][0]
         elif self.name in {"max", "min"}:

@@ -109,18 +109,18 @@ def chosen_gate(name: str, weights: ArrayLike, bias: float) -> Explanation:
         right = bool((z > 0) == wanted) and z != 0
         rows.append([vector(np.array(row)), number(shown), number(y), number(wanted), "yes" if right else "no"])
         kept.append({"inputs": list(row), "z": z, "y": y, "wanted": wanted, "right": right})
-    right = sum(row["right"] for row in kept)
+    right_in_all = sum(bool(told["right"]) for told in kept)
     steps = (
         step("The weighted sum of each row", say("z = x₁ w₁ + x₂ w₂ + b:"), *sums),
         step("Its sigmoid", *outputs),
         step(
             "The four rows",
             table(["(x₁, x₂)", "z", "y", "wanted", "on the right side of 0.5"], rows),
-            say(f"{right} of 4 rows are right."),
+            say(f"{right_in_all} of 4 rows are right."),
         ),
         inequalities(name, w1, w2, b),
     )
-    result = {"gate": name, "weights": part.weights, "bias": b, "rows": kept, "right": right}
+    result = {"gate": name, "weights": part.weights, "bias": b, "rows": kept, "right": right_in_all}
     title = f"The {name.upper()} gate with chosen weights: w = ({_plain(w1)}, {_plain(w2)}), b = {_plain(b)}"
     return Explanation(title, steps, result)
 
@@ -156,7 +156,7 @@ def inequalities(name: str, w1: float, w2: float, b: float) -> Step:
             sides += [found, number(0)]
         wanted = equation(total(*named, symbol("b")), asked, number(0))
         told = "holds" if holds else "does not hold"
-        lines.append(say(f"{row}: ", wanted, f" is wanted. Here ", equation(*sides), f": it {told}."))
+        lines.append(say(f"{row}: ", wanted, " is wanted. Here ", equation(*sides), f": it {told}."))
     if name == "xor":
         lines.append(say("No weights satisfy all four. The second and the third together ask for"))
         both = total(letters[0], letters[1], times(2, symbol("b")))

@@ -96,10 +96,7 @@ def layer(
     names = symbol("X"), symbol("W"), symbol("b")
     written = matmul(matrix(X), matrix(part.weights)), matrix(part.biases)
     formula = equation(symbol("Z"), total(matmul(*names[:2]), names[2]), total(*written), matrix(Z))
-    if len(X) > 1:
-        spread = [say("b is added to every row.")]
-    else:
-        spread = []
+    spread = [say("b is added to every row.")] if len(X) > 1 else []
     sums = [
         _weighted_sum(Symbol("z", (row, column)), X[row - 1], part, column, Z, row)
         for row in range(1, len(X) + 1)

@@ -92,8 +92,6 @@ def _with_power(number: Decimal, exact: bool) -> Written:
     mantissa, _, power = f"{number:e}".partition("e")
     exponent = int(power)
     text = f"{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
-    if mantissa in {"1", "-1"}:
-        latex = f"{mantissa[:-1]}10^{{{exponent}}}"
-    else:
-        latex = f"{mantissa} \\times 10^{{{exponent}}}"
+    factor = mantissa[:-1] if mantissa in {"1", "-1"} else f"{mantissa} \\times "
+    latex = f"{factor}10^{{{exponent}}}"
     return Written(text, latex, exact, Fraction(number))
