@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from learn.boxes import PALE, arrow, box, canvas
 from learn.look import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, RULE, look, save
@@ -126,17 +127,20 @@ def offset(word: str, place: int) -> tuple[int, int]:
 
 def draw_waves(folder: Path) -> Path:
     """Draw the sinusoidal positions as a table of colours, with four of its columns as curves."""
-    waves = sinusoidal(64, 32)  # (T, D)
+    waves = sinusoidal(64, 16)  # (T, D)
     figure = Figure(figsize=(7.2, 5.6))
     axes = figure.add_axes((0.09, 0.53, 0.735, 0.41))
-    image = axes.imshow(waves.T, aspect="auto", cmap="PuOr", vmin=-1, vmax=1, interpolation="nearest")
+    colours = matplotlib.colormaps["PuOr"].resampled(21)
+    mesh = axes.pcolormesh(waves.T, cmap=colours, vmin=-1, vmax=1)
+    axes.invert_yaxis()
+    axes.set_yticks([0.5, 4.5, 8.5, 12.5], ["0", "4", "8", "12"])
     axes.set_ylabel("column of the row")
-    axes.set_title("The row of 32 numbers that is added at each position", loc="left")
+    axes.set_title("The row of 16 numbers that is added at each position", loc="left")
     axes.grid(visible=False)
-    bar = figure.colorbar(image, cax=figure.add_axes((0.845, 0.53, 0.018, 0.41)))
+    bar = figure.colorbar(mesh, cax=figure.add_axes((0.845, 0.53, 0.018, 0.41)))
     bar.set_ticks([-1, 0, 1])
     axes = figure.add_axes((0.09, 0.1, 0.735, 0.31))
-    for column, colour, style in ((0, BLUE, "-"), (4, ORANGE, "--"), (8, GREEN, "-."), (16, PURPLE, ":")):
+    for column, colour, style in ((0, BLUE, "-"), (2, ORANGE, "--"), (4, GREEN, "-."), (8, PURPLE, ":")):
         axes.plot(waves[:, column], style, color=colour, linewidth=2, label=f"column {column}")
     axes.set_xlim(-0.5, 63.5)
     axes.set_xlabel("position")
