@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quire.scratch.explain import Explanation
 
 MOST = 64  # numbers of one row, tokens, neurons: what is still readable on paper
+MOST_WORDS = 8
 LARGEST = 1e6
 LONGEST = 2000  # characters of a text
 
@@ -129,6 +130,23 @@ def whole(value: int, where: str, least: int, most: int) -> int:
     return value
 
 
+def utf8(text: str) -> str:
+    """Return `text`. Raises `UsageError` where the command line held bytes that are no UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError("not UTF-8", where="TEXT") from None
+    return text
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise UsageError("the text is empty", where="TEXT")
+    if len(text) > LONGEST:
+        raise UsageError(f"{len(text):,} characters; at most {LONGEST:,} can be followed on paper", where="TEXT")
+    return utf8(text)
+
+
 # ---- the commands --------------------------------------------------------------------------------------------------
 
 
@@ -222,3 +240,158 @@ def example(name: str = typer.Argument(..., help="Which; a wrong name lists them
     if name not in EXAMPLES:
         raise UsageError(f"{name!r} is no solved example; there are {', '.join(EXAMPLES)}")
     return EXAMPLES[name]()
+
+
+@learns("attention")
+def attention(
+    text: str = typer.Argument(..., metavar="TEXT", help="A few words; each is a token."),
+    *,
+    width: int = typer.Option(4, metavar="D", help="Numbers of an embedding."),
+    heads: int = typer.Option(1, metavar="H", help="Query heads; each is D / H wide, which must be even."),
+    kv_heads: int | None = typer.Option(None, metavar="G", help="Key and value heads; G divides H.  [default: H]"),
+    no_rotary: bool = typer.Option(False, "--no-rotary", help="Do not turn queries and keys by their position."),
+    seed: int = typer.Option(0, metavar="N", help="Of the random embeddings and weights."),
+    run: Path | None = typer.Option(None, metavar="RUN", help="Show the weights of a trained model's head instead."),
+    layer: int = typer.Option(0, metavar="L", help="With --run: which block, from 0."),
+    head: int = typer.Option(0, metavar="N", help="With --run: which of its heads, from 0."),
+) -> Explanation:
+    """Work out attention over words with random weights, or show where a trained model's head looks."""
+    from quire.scratch import explain
+
+    _text(text)
+    if run is not None:
+        from quire.cli.trained_head import attention_of_run
+
+        return attention_of_run(run, text, layer, head)
+    words = text.split()
+    if not words:
+        raise UsageError("there is no word", where="TEXT")
+    if len(words) > MOST_WORDS:
+        raise UsageError(f"{len(words)} words; at most {MOST_WORDS} can be followed on paper", where="TEXT")
+    return explain.attention_of_words(
+        words,
+        width=whole(width, "--width", 2, 16),
+        num_heads=whole(heads, "--heads", 1, 8),
+        num_kv_heads=None if kv_heads is None else whole(kv_heads, "--kv-heads", 1, 8),
+        seed=whole(seed, "--seed", 0, 2**32 - 1),
+        rotary=not no_rotary,
+    )
+
+
+@learns("bpe")
+def bpe(
+    text: str = typer.Argument(..., metavar="TEXT", help="What the merges are learned from."),
+    *,
+    merges: int = typer.Option(10, metavar="N", help="How many at most."),
+) -> Explanation:
+    """Work out the byte-pair merges that a text teaches: counts, ties, the text after each."""
+    from quire.scratch import explain
+
+    return explain.bpe(_text(text), whole(merges, "--merges", 0, 200))
+
+
+@learns("rotary")
+def rotary(
+    x: str = typer.Argument(..., metavar="X,X,...", help="A query or key of one head: an even number of numbers."),
+    *,
+    position: str = typer.Option("1", metavar="P", help="Of its token, from 0."),
+    theta: str = typer.Option("10000", metavar="T", help="Base of the wavelengths."),
+) -> Explanation:
+    """Work out how rotary positions turn a query or a key."""
+    from quire.scratch import explain
+
+    return explain.rotary(row(x, "X"), one(position, "--position"), one(theta, "--theta"))
+
+
+@learns("norm")
+def norm(
+    x: str = typer.Argument(..., metavar="X,X,...", help="A row of the residual stream."),
+    *,
+    kind: str = typer.Option("rms", metavar="rms|layer", help="RMSNorm or LayerNorm."),
+    weight: str | None = typer.Option(None, metavar="W,W,...", help="The learned weights.  [default: all 1]"),
+    bias: str | None = typer.Option(None, metavar="B,B,...", help="Of LayerNorm.  [default: all 0]"),
+    eps: str = typer.Option("1e-6", metavar="E", help="Added under the root."),
+) -> Explanation:
+    """Work out the norm of a row."""
+    from quire.scratch import explain
+
+    weights = None if weight is None else row(weight, "--weight")
+    biases = None if bias is None else row(bias, "--bias")
+    return explain.normalization(row(x, "X"), weights, biases, kind=kind, eps=one(eps, "--eps"))
+
+
+@learns("optimizer")
+def optimizer(
+    name: str = typer.Argument(..., metavar="sgd|momentum|adamw", help="Which."),
+    gradients: str = typer.Argument(..., metavar="G,G,...", help="The gradient of each step."),
+    *,
+    weight: str = typer.Option("1", metavar="W", help="Where the weight begins."),
+    learning_rate: str = typer.Option("0.1", metavar="R", help="The learning rate."),
+    momentum: str = typer.Option("0.9", metavar="M", help="Of momentum: how much of the velocity stays."),
+    betas: str = typer.Option("0.9,0.999", metavar="B,B", help="Of AdamW: how much of both means stays."),
+    eps: str = typer.Option("1e-8", metavar="E", help="Of AdamW: against division by 0."),
+    weight_decay: str = typer.Option("0.01", metavar="D", help="Of AdamW."),
+) -> Explanation:
+    """Work out the steps of an optimizer on one weight."""
+    from quire.scratch import explain
+
+    start, steps, rate = one(weight, "--weight"), row(gradients, "G"), one(learning_rate, "--learning-rate")
+    if name == "sgd":
+        return explain.sgd(start, steps, rate)
+    if name == "momentum":
+        return explain.momentum(start, steps, rate, one(momentum, "--momentum"))
+    if name != "adamw":
+        raise UsageError(f"{name!r} is no optimizer; there are sgd, momentum, adamw")
+    both = row(betas, "--betas")
+    if len(both) != 2:
+        raise UsageError(f"{len(both)} given; there are two, as in 0.9,0.999", where="--betas")
+    small, decay = one(eps, "--eps"), one(weight_decay, "--weight-decay")
+    return explain.adamw(start, steps, rate, betas=(both[0], both[1]), eps=small, weight_decay=decay)
+
+
+@learns("cross-entropy")
+def cross_entropy(
+    scores: str = typer.Argument(..., metavar="Z,Z,...", help="The scores of the classes."),
+    *,
+    right: int = typer.Option(..., "--class", metavar="N", help="The right class, from 0."),
+) -> Explanation:
+    """Work out the loss of a prediction, its perplexity, its bits and its gradient."""
+    from quire.scratch import explain
+
+    return explain.cross_entropy(row(scores, "Z"), right)
+
+
+@learns("sampling")
+def sampling(
+    scores: str = typer.Argument(..., metavar="Z,Z,...", help="The scores of the tokens."),
+    *,
+    tokens: str | None = typer.Option(None, metavar="A,B,...", help="What the tokens are.  [default: their ids]"),
+    temperature: str = typer.Option("1", metavar="T", help="Divides the scores; 0 takes the likeliest token."),
+    top_k: int = typer.Option(0, metavar="K", help="Keep the K likeliest; 0 keeps all."),
+    top_p: str = typer.Option("1", metavar="P", help="Keep the likeliest until their mass reaches P."),
+    min_p: str = typer.Option("0", metavar="P", help="Keep what has at least P of the share of the likeliest."),
+    repetition_penalty: str = typer.Option("1", metavar="R", help="Makes tokens that were seen less likely."),
+    seen: str | None = typer.Option(None, metavar="N,N,...", help="Ids of the tokens so far."),
+    uniform: str | None = typer.Option(None, metavar="U", help="Draw a token with this random number of [0, 1)."),
+) -> Explanation:
+    """Work out what each setting does to the distribution of the next token."""
+    from quire.scratch import explain
+
+    ids = [] if seen is None else row(seen, "--seen")
+    if any(not value.is_integer() for value in ids):
+        raise UsageError("ids are whole numbers", where="--seen")
+    names = None if tokens is None else utf8(tokens).split(",")
+    logits = row(scores, "Z")
+    if names is not None and len(names) != len(logits):
+        raise UsageError(f"{len(names)} tokens for {len(logits)} scores", where="--tokens")
+    return explain.sampling(
+        logits,
+        names=names,
+        temperature=one(temperature, "--temperature"),
+        top_k=top_k,
+        top_p=one(top_p, "--top-p"),
+        min_p=one(min_p, "--min-p"),
+        repetition_penalty=one(repetition_penalty, "--repetition-penalty"),
+        seen=[int(value) for value in ids],
+        uniform=None if uniform is None else one(uniform, "--uniform"),
+    )

@@ -19,12 +19,14 @@ from quire.scratch.explain.optimizers import adamw, momentum, sgd
 from quire.scratch.explain.positions import rotary, rotary_distance, sinusoidal
 from quire.scratch.explain.samplings import sampling
 from quire.scratch.explain.shares import softmax
+from quire.scratch.explain.words import attention_of_words
 
 __all__ = [
     "Explanation",
     "activation",
     "adamw",
     "attention",
+    "attention_of_words",
     "attention_weights",
     "backpropagation",
     "binary_cross_entropy",

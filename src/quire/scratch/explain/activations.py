@@ -6,19 +6,8 @@ import math
 
 from quire.scratch import activations
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Table, equation, say, step
-from quire.scratch.explain.expressions import (
-    Expression,
-    call,
-    exp,
-    minus,
-    number,
-    over,
-    power,
-    root,
-    symbol,
-    times,
-    total,
-)
+from quire.scratch.explain.expressions import Expression
+from quire.scratch.explain.notation import call, exp, minus, number, over, power, root, symbol, times, total
 from quire.scratch.explain.numbers import NumberForm
 
 SHOWN = {

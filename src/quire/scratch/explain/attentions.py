@@ -21,8 +21,9 @@ from quire.scratch.explain.explanation import (
     step,
     table,
 )
-from quire.scratch.explain.expressions import Symbol, exp, matrix, number, over, power, root, symbol, times, total
+from quire.scratch.explain.expressions import Negative, Symbol
 from quire.scratch.explain.neurons import vector
+from quire.scratch.explain.notation import exp, matrix, number, over, power, root, symbol, times, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.positions import THETA
 from quire.scratch.explain.products import dot, product_of, settled, tidy
@@ -126,7 +127,7 @@ def _inputs(rows: Array, label: list[str], note: str | None) -> Step:
 def _projections(rows: Array, weights: dict[str, Array], values: tuple[Array, Array, Array]) -> Step:
     lines: list[Equation | Sentence | Table] = [say("What each token asks for, what it offers, and what it gives:")]
     for letter, name, value in zip("QKV", ("q_proj", "k_proj", "v_proj"), values, strict=True):
-        weight = Symbol(f"W{letter}", (), f"W_{letter}")
+        weight = Symbol(f"W_{letter}")
         lines.append(product_of(symbol(letter), (symbol("X"), rows), (weight, weights[f"{name}.weight"].T), value))
     return step("Queries, keys and values", *lines)
 
@@ -136,7 +137,7 @@ def _turned(q: Array, k: Array, angles: Array, heads: int, groups: int) -> Step:
     phi = symbol("φ", tex=r"\varphi")
     lines: list[Equation | Sentence | Table] = [
         say("The token at position p turns pair i of its query and key (both count from 0) by this angle:"),
-        equation(phi, times(symbol("p"), power(THETA, over(times(-2, symbol("i")), symbol("K"))))),
+        equation(phi, times(symbol("p"), power(THETA, Negative(over(times(2, symbol("i")), symbol("K")))))),
         say("The angles, a row for each token and a column for each pair:"),
         equation(phi, matrix(angles)),
         say("Queries and keys, turned:"),
@@ -166,7 +167,7 @@ def _head(head: int, kept: AttendKept, rotary: bool) -> list[Step]:
     T, K = q.shape
     mark = "'" if rotary else ""
     Q, K_, V = _letter(f"Q{mark}", head, heads), _letter(f"K{mark}", group, groups), _letter("V", group, groups)
-    S, P, O = (_letter(name, head, heads) for name in "SPO")
+    S, P, out = (_letter(name, head, heads) for name in "SPO")
     of = f"Head {head + 1}: " if heads > 1 else ""
     transposed = Symbol(f"{K_.text(PLAIN)}ᵀ", (), f"{K_.latex(PLAIN)}^{{\\top}}")
     products = tidy(q @ k.T, q, k.T)
@@ -212,7 +213,7 @@ def _head(head: int, kept: AttendKept, rotary: bool) -> list[Step]:
     steps.append(
         step(
             of + "what each token gathers" if of else "What each token gathers",
-            product_of(O, (P, weights), (V, v), weights @ v),
+            product_of(out, (P, weights), (V, v), weights @ v),
             say(f"The last row, of token {T}, written out:"),
             *last,
         )
@@ -233,7 +234,7 @@ def _softmax_rows(scores: Array, weights: Array) -> list[Equation | Sentence | T
         powers = np.exp(row - row.max())
         below = total(*(exp(number(settled(s - row.max(), [s, row.max()]))) for s in row.tolist()))
         lines.append(say(f"Token {t + 1}, the largest score taken off first:"))
-        lines.append(equation(Symbol("e", (t + 1,)), below, total(*powers), number(powers.sum())))
+        lines.append(equation(Symbol("sum", (t + 1,), r"\text{sum}"), below, total(*powers), number(powers.sum())))
         lines += [
             equation(Symbol("p", (t + 1, u + 1)), over(powers[u], powers.sum()), number(weights[t, u]))
             for u in range(t + 1)
@@ -248,7 +249,7 @@ def _merged(gathered: Array, weight: Array, y: Array, given: bool, heads: int) -
             "The output", *([say("The heads side by side:")] if heads > 1 else []), equation(symbol("Y"), matrix(y))
         )
     side = "The heads side by side, " if heads > 1 else ""
-    letter = Symbol("WO", (), "W_O")
+    letter = Symbol("W_O")
     heading = side + "times the output matrix" if side else "Times the output matrix"
     return step(heading, product_of(symbol("Y"), (symbol("O"), gathered), (letter, weight.T), y))
 

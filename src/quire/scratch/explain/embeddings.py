@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from quire.scratch.embedding import embed
 from quire.scratch.explain.explanation import Code, Explanation, equation, say, step, table
-from quire.scratch.explain.expressions import matmul, matrix, symbol
 from quire.scratch.explain.neurons import vector
+from quire.scratch.explain.notation import matmul, matrix, symbol
 
 
 def embedding(tokens: ArrayLike, table_of_rows: ArrayLike, *, names: Sequence[str] | None = None) -> Explanation:

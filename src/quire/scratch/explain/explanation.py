@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from quire.scratch.explain.expressions import Block, Expression, beside
+from quire.scratch.explain.blocks import Block, beside
+from quire.scratch.explain.expressions import Expression
 from quire.scratch.explain.numbers import NumberForm
 
 WIDTH = 88  # columns of text; an equation that is wider goes on in the next line

@@ -5,43 +5,15 @@ The value is that of the numbers *as printed*. It decides whether two sides are 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
+from quire.scratch.explain.blocks import Block, beside
 from quire.scratch.explain.numbers import NumberForm
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly an expression holds together
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-
-
-@dataclass(frozen=True)
-class Block:
-    """Text of several lines, of which `base` stands on the line of what is beside it."""
-
-    lines: tuple[str, ...]
-    base: int = 0
-
-    @property
-    def width(self) -> int:
-        return max(map(len, self.lines))
-
-
-def beside(blocks: Sequence[Block]) -> Block:
-    """Return the blocks set side by side, their base lines on one line."""
-    above = max(block.base for block in blocks)
-    height = above + max(len(block.lines) - block.base for block in blocks)
-    rows = [""] * height
-    for block in blocks:
-        first = above - block.base
-        for row in range(height):
-            inside = first <= row < first + len(block.lines)
-            rows[row] += (block.lines[row - first] if inside else "").ljust(block.width)
-    return Block(tuple(row.rstrip() if number != above else row for number, row in enumerate(rows)), above)
 
 
 @dataclass(frozen=True)
@@ -306,9 +278,20 @@ class Power(Expression):
         base, exponent = self.base.value(form), self.exponent.value(form)
         if exponent == 0:
             return Fraction(1)
-        if base is None or exponent is None or exponent.denominator != 1 or abs(exponent) > 64 or base == 0:
+        if base is None or exponent is None or abs(exponent) > 64 or base <= 0 < exponent.denominator - 1 or base == 0:
             return None
-        return base ** int(exponent)
+        below = exact_root(base, exponent.denominator)
+        return None if below is None else below**exponent.numerator
+
+
+def exact_root(value: Fraction, degree: int) -> Fraction | None:
+    """Return the root of a fraction where it is a fraction again, else None; `value` is positive or `degree` is 1."""
+    if degree == 1 or value == 0:
+        return value
+    if degree > 64 or max(value.numerator, value.denominator) > 10**300:
+        return None
+    root = Fraction(round(value.numerator ** (1 / degree)), round(value.denominator ** (1 / degree)))
+    return root if root**degree == value else None
 
 
 @dataclass(frozen=True)
@@ -343,10 +326,7 @@ class Root(Expression):
 
     def value(self, form: NumberForm) -> Fraction | None:
         inner = self.inner.value(form)
-        if inner is None or inner < 0:
-            return None
-        root = Fraction(math.isqrt(inner.numerator), math.isqrt(inner.denominator))
-        return root if root * root == inner else None
+        return None if inner is None or inner < 0 else exact_root(inner, 2)
 
 
 # Functions of which some values are exact: name -> (LaTeX, {argument: value}).
@@ -414,7 +394,6 @@ class Matrix(Expression):
     """A matrix of expressions, given row by row."""
 
     rows: tuple[tuple[Expression, ...], ...]
-    transposed: bool = field(default=False)
 
     @property
     def parts(self) -> tuple[Expression, ...]:
@@ -447,68 +426,3 @@ class Matrix(Expression):
             tuple(f"{left} {line} {right}" for (left, right), line in zip(edges, lines, strict=True)),
             (len(lines) - 1) // 2,
         )
-
-
-# ---- short ways to write them -------------------------------------------------------------------------------------
-
-
-def number(value: Any) -> Expression:
-    """Return `value` as an expression; expressions stay what they are."""
-    return value if isinstance(value, Expression) else Number(float(value))
-
-
-def symbol(name: str, *indices: int, tex: str = "") -> Symbol:
-    """Return the letter `name` with indices that count from 1."""
-    return Symbol(name, indices, tex)
-
-
-def total(*terms: Any) -> Expression:
-    """Return the sum of numbers or expressions; one alone is itself."""
-    return number(terms[0]) if len(terms) == 1 else Sum(tuple(number(term) for term in terms))
-
-
-def times(*factors: Any) -> Expression:
-    """Return the product of numbers or expressions."""
-    return Product(tuple(number(factor) for factor in factors))
-
-
-def matmul(*factors: Expression) -> Expression:
-    """Return the product of matrices or of their letters."""
-    return Product(factors, matrices=True)
-
-
-def over(above: Any, below: Any) -> Quotient:
-    """Return the fraction `above / below`."""
-    return Quotient(number(above), number(below))
-
-
-def minus(first: Any, *others: Any) -> Sum:
-    """Return `first - other - ...`."""
-    return Sum((number(first), *(Negative(number(other)) for other in others)))
-
-
-def power(base: Any, exponent: Any) -> Power:
-    """Return `base` to the power `exponent`."""
-    return Power(number(base), number(exponent))
-
-
-def exp(exponent: Any) -> Power:
-    """Return e to the power `exponent`."""
-    return Power(Euler(), number(exponent))
-
-
-def root(inner: Any) -> Root:
-    """Return the square root of `inner`."""
-    return Root(number(inner))
-
-
-def call(name: str, *arguments: Any) -> Call:
-    """Return the function `name` of `arguments`."""
-    return Call(name, tuple(number(argument) for argument in arguments))
-
-
-def matrix(values: Any) -> Matrix:
-    """Return a matrix expression of a 2-D array, or of rows of expressions; a 1-D one becomes a row."""
-    if isinstance(values, np.ndarray):
-        values = np.atleast_2d(values).tolist()
-    return Matrix(tuple(tuple(number(entry) for entry in row) for row in values))

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from quire.scratch import activations, feedforward
 from quire.scratch.explain.activations import SHOWN, applied
 from quire.scratch.explain.explanation import Equation, Explanation, equation, say, step
-from quire.scratch.explain.expressions import Symbol, matmul, matrix, number, symbol, times, total
+from quire.scratch.explain.expressions import Symbol
 from quire.scratch.explain.neurons import layer
+from quire.scratch.explain.notation import matmul, matrix, number, symbol, times, total
 from quire.scratch.explain.products import dot, settled, tidy
 
 Array = NDArray[np.float64]

@@ -11,20 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from quire.scratch import learning
 from quire.scratch.explain.activations import applied
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
-from quire.scratch.explain.expressions import (
-    Expression,
-    Negative,
-    Symbol,
-    call,
-    matrix,
-    minus,
-    number,
-    over,
-    symbol,
-    times,
-    total,
-)
+from quire.scratch.explain.expressions import Expression, Negative, Symbol
 from quire.scratch.explain.neurons import vector
+from quire.scratch.explain.notation import call, matrix, minus, number, over, symbol, times, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.products import settled
 from quire.scratch.layers import Layer

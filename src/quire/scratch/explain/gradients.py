@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step
-from quire.scratch.explain.expressions import Symbol, call, matmul, matrix, minus, number, symbol, times
+from quire.scratch.explain.expressions import Symbol
 from quire.scratch.explain.losses import binary, binary_slopes, indexed, squared, squared_slopes
 from quire.scratch.explain.neurons import network as forward_steps
 from quire.scratch.explain.neurons import output_letter
+from quire.scratch.explain.notation import call, matmul, matrix, minus, number, symbol, times
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.products import dot, settled, tidy
 from quire.scratch.layers import Layer, LayerKept
@@ -92,7 +93,7 @@ def backpropagation(
                 say(
                     "Worked out again with the new weights, the loss is ",
                     number(after),
-                    f" instead of ",
+                    " instead of ",
                     number(value),
                     f": {lower}.",
                 ),

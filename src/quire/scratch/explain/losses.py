@@ -11,20 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from quire.scratch import activations, losses
 from quire.scratch.explain.activations import applied
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
-from quire.scratch.explain.expressions import (
-    Expression,
-    Negative,
-    Symbol,
-    call,
-    exp,
-    minus,
-    number,
-    over,
-    power,
-    symbol,
-    times,
-    total,
-)
+from quire.scratch.explain.expressions import Expression, Negative, Symbol
+from quire.scratch.explain.notation import call, exp, minus, number, over, power, symbol, times, total
 from quire.scratch.explain.products import settled
 
 Array = NDArray[np.float64]

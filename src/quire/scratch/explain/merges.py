@@ -32,7 +32,7 @@ def bpe(text: str, merges: int = 10) -> Explanation:
     for count, merge in enumerate(encoder.merges, 1):
         pairs = count_pairs(words)
         words = Counter({merge_pair(word, merge.left, merge.right): many for word, many in words.items()})
-        steps.append(_merge(count, merge, pairs, words, 255 + count))
+        steps.append(_merge(count, merge, pairs, words, encoder.tokens.index(merge.left + merge.right)))
     if len(encoder.merges) < merges:
         steps.append(step("The end", say("No pair stands in the text twice: there is nothing more to learn.")))
     steps.append(_encoded(encoder, text))
@@ -99,11 +99,13 @@ def _merge(count: int, merge: Merge, pairs: Counter[tuple[bytes, bytes]], words:
     ]
     lines: list[Equation | Sentence | Table] = [table(["pair", "times", ""], rows)]
     if len(ordered) > SHOWN_PAIRS:
-        lines.append(say(f"And {len(ordered) - SHOWN_PAIRS} more pairs."))
+        more = len(ordered) - SHOWN_PAIRS
+        lines.append(say(f"And {more} more pair{'' if more == 1 else 's'}."))
     if tied > 1:
         lines.append(
             say(
-                f"{tied} pairs stand there {merge.frequency} times; of them the one whose left token has the lowest id is taken, then whose right one has."
+                f"{tied} pairs stand there {merge.frequency} times; of them the one whose left token has the lowest id "
+                "is taken, then whose right one has."
             )
         )
     joined = show(merge.left + merge.right)

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from quire.scratch import layers
 from quire.scratch.explain.activations import SHOWN, applied
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Table, equation, say, step, table
-from quire.scratch.explain.expressions import Expression, Symbol, call, matmul, matrix, number, symbol, times, total
+from quire.scratch.explain.expressions import Expression, Symbol
+from quire.scratch.explain.notation import call, matmul, matrix, number, symbol, times, total
 from quire.scratch.explain.products import dot, letters, product_of, settled, shape_sentence, shown_sum, tidy
 from quire.scratch.layers import Layer
 from quire.scratch.network import Network

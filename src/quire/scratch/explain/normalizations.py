@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from quire.scratch import normalization as norms
 from quire.scratch.explain.explanation import Equation, Explanation, Step, equation, say, step
-from quire.scratch.explain.expressions import Expression, Symbol, minus, number, over, power, root, symbol, times, total
+from quire.scratch.explain.expressions import Expression, Symbol
 from quire.scratch.explain.neurons import vector
+from quire.scratch.explain.notation import minus, number, over, power, root, symbol, times, total
 from quire.scratch.explain.products import settled
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ import numpy as np
 
 from quire.scratch import optimizers
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Table, equation, say, step
-from quire.scratch.explain.expressions import minus, number, over, power, root, symbol, times, total
+from quire.scratch.explain.notation import minus, number, over, power, root, symbol, times, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.products import settled
 

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from quire.scratch import positions
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Table, equation, say, step, table
-from quire.scratch.explain.expressions import Symbol, call, minus, number, over, power, symbol, times, total
+from quire.scratch.explain.expressions import Negative, Symbol
 from quire.scratch.explain.neurons import vector
+from quire.scratch.explain.notation import call, minus, number, over, power, symbol, times, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.products import dot, settled
 
@@ -20,7 +21,7 @@ THETA = symbol("θ", tex=r"\theta")
 
 def _angle(name: Symbol, position: float, pair: int, width: int, theta: float, angle: float) -> Equation:
     """angle = p × θ^(-2i/K) with numbers."""
-    exponent = over(-2 * pair, width) if pair else number(0)
+    exponent = Negative(over(2 * pair, width)) if pair else number(0)
     return equation(name, times(position, power(theta, exponent)), number(angle))
 
 

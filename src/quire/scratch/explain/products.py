@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quire.scratch.explain.explanation import Equation, Sentence, equation, say
-from quire.scratch.explain.expressions import Expression, Symbol, matmul, matrix, number, times, total
+from quire.scratch.explain.expressions import Expression, Symbol
+from quire.scratch.explain.notation import matmul, matrix, number, times, total
 
 Array = NDArray[np.float64]
 LETTERS = 8  # products up to which a sum is also written in letters

@@ -22,7 +22,8 @@ from quire.scratch.explain.explanation import (
     step,
     table,
 )
-from quire.scratch.explain.expressions import Expression, Symbol, number, over, symbol, times, total
+from quire.scratch.explain.expressions import Expression, Symbol
+from quire.scratch.explain.notation import number, over, symbol, times, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.shares import softmax_steps
 
@@ -168,7 +169,7 @@ def _top_p(row: Array, after: Array, p: float, label: list[str]) -> Step:
         mass = float(upto)
     return step(
         f"Top-p: keep the likeliest until their mass reaches {_text(p)}",
-        say(f"A token is kept while the mass before it is below {_text(p)}."),
+        say(f"Shares of what is still in. A token is kept while the mass before it is below {_text(p)}."),
         table(["token", "share", "mass before", "mass with it", ""], rows),
     )
 

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from quire.scratch import activations
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
-from quire.scratch.explain.expressions import Symbol, exp, minus, number, over, symbol, total
+from quire.scratch.explain.expressions import Symbol
+from quire.scratch.explain.notation import exp, minus, number, over, symbol, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.products import settled
 
@@ -81,7 +82,7 @@ def softmax_steps(scaled: Array, shares: Array) -> list[Step]:
         for one, after in zip(scaled, lowered, strict=True)
     ]
     raised = [
-        equation(Symbol("e", (i,)), exp(number(low)), number(p))
+        equation(Symbol("E", (i,)), exp(number(low)), number(p))
         for i, (low, p) in enumerate(zip(lowered, powers, strict=True), 1)
     ]
     quotients = [
@@ -99,7 +100,7 @@ def softmax_steps(scaled: Array, shares: Array) -> list[Step]:
             *less,
         ),
         step("The exponentials", *raised),
-        step("Their sum", equation(symbol("s"), total(*powers), number(total_of))),
+        step("Their sum", equation(symbol("sum", tex=r"\text{sum}"), total(*powers), number(total_of))),
         step("Divide each by the sum", *quotients),
     ]
 
