@@ -136,7 +136,9 @@ def _slope(name: str, z: float, slope: float) -> list[Equation | Sentence | Tabl
         sides = [times(call("σ", z), minus(1, call("σ", z))), times(s, rest)]
     elif name == "tanh":
         y = float(activations.tanh(z))
-        sides = [minus(1, power(call("tanh", z), 2)), minus(1, power(y, 2))]
+        sides = [minus(1, power(call("tanh", z), 2))]
+        if abs(z) < 10:  # farther out 1 - y^2 loses all its digits
+            sides.append(minus(1, power(y, 2)))
     elif name == "silu":
         sigma = call("σ", z)
         sides = [

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quire.scratch import learning
+from quire.scratch.activations import sigmoid
 from quire.scratch.explain.activations import applied
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
 from quire.scratch.explain.expressions import Expression, Negative, Symbol
@@ -238,7 +239,7 @@ def _worked(name: str, moment: learning.Moment, learning_rate: float) -> Step:
 
 def _log_loss(y: float, t: float, z: float) -> list[Expression]:
     """Return -ln of the share that the right answer got; nothing where a float cannot tell that share from 0."""
-    return [Negative(call("ln", y if t else 1 - y))] if abs(z) < 30 else []
+    return [Negative(call("ln", y if t else float(sigmoid(-z))))] if abs(z) < 30 else []
 
 
 def _beginning(moment: learning.Moment, hidden: int, seed: int) -> Step:

@@ -120,7 +120,7 @@ def binary(z: Array, t: Array, loss: float) -> list[Equation | Sentence | Table]
             if wanted == 1:
                 sides = [Negative(hit)]
             elif wanted == 0:
-                sides = [Negative(miss), Negative(call("ln", 1 - share))]
+                sides = [Negative(miss), Negative(call("ln", float(activations.sigmoid(-a))))]
             else:
                 sides = [minus(Negative(times(wanted, hit)), times(minus(1, wanted), miss))]
         lines.append(equation(name, *sides, number(value)))

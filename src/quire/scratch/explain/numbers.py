@@ -26,15 +26,17 @@ class Written:
 class NumberForm:
     """How numbers are printed.
 
-    A number that needs at most `digits + 2` decimals is printed exactly: 0.1 + 0.2 is 0.3. Any other is rounded to
+    A number that needs at most `digits + extra` decimals is printed exactly: 0.1 + 0.2 is 0.3. Any other is rounded to
     `digits` decimals, or to `digits` significant digits where it is below 0.1; below 0.0001 and from a milliard on it
     gets a power of ten.
 
     Args:
         digits: decimals of a rounded number, 1 to 12.
+        extra: decimals more that an exact number may have; 0 behind numbers that are rounded themselves.
     """
 
     digits: int = 4
+    extra: int = 2
 
     def __post_init__(self) -> None:
         if not 1 <= self.digits <= SETTLED:
@@ -53,7 +55,7 @@ class NumberForm:
         settled = _normal(settled)
         size = settled.adjusted()  # the power of ten of the first digit
         decimals = max(0, -_exponent(settled))
-        if decimals <= self.digits + 2 and size < 15:
+        if decimals <= self.digits + self.extra and size < 15:
             return _fixed(settled, True)
         if (
             decimals <= 300
