@@ -22,6 +22,7 @@ SHOWN = {
 """How each activation is called in words."""
 
 LETTERS = {"relu": "ReLU", "sigmoid": "σ", "tanh": "tanh", "gelu": "GELU", "gelu_tanh": "GELU", "silu": "SiLU"}
+NEAR = 0.01  # nearer to 0 the two exponentials of tanh are 1 to as many digits as are printed
 FAR = 30.0  # beyond it e^(-z) is not worked out: 1 + e^-30 and 1 are the same to 13 digits
 
 
@@ -47,7 +48,9 @@ def applied(name: str, z: float, *, brief: bool = False) -> list[Expression]:
         middle = [over(1, total(1, exp(_negated(z)))), over(1, total(1, e))]
     elif name == "tanh":
         above, below = minus(exp(z), exp(_negated(z))), total(exp(z), exp(_negated(z)))
-        middle = [over(above, below), over(minus(math.exp(z), math.exp(-z)), total(math.exp(z), math.exp(-z)))]
+        if abs(z) >= NEAR:
+            numbers = over(minus(math.exp(z), math.exp(-z)), total(math.exp(z), math.exp(-z)))
+            middle = [over(above, below), numbers]
     elif name == "gelu":
         middle = [times(z, call("Φ", z)), times(z, float(activations.normal_cdf(z)))]
     elif name == "silu":
@@ -107,7 +110,7 @@ def _before(name: str, z: float) -> list[Equation | Sentence | Table]:
         if name == "silu":
             rows.append(equation(*applied("sigmoid", z)))
         return rows
-    if name == "tanh":
+    if name == "tanh" and abs(z) >= NEAR:
         return [equation(exp(z), number(math.exp(z))), equation(exp(_negated(z)), number(math.exp(-z)))]
     if name == "gelu":
         sentence = say("Φ(z) is the chance that a standard normal number is below z.")
@@ -137,7 +140,7 @@ def _slope(name: str, z: float, slope: float) -> list[Equation | Sentence | Tabl
     elif name == "tanh":
         y = float(activations.tanh(z))
         sides = [minus(1, power(call("tanh", z), 2))]
-        if abs(z) < 10:  # farther out 1 - y^2 loses all its digits
+        if NEAR <= abs(z) < 10:  # farther out 1 - y^2 loses all its digits
             sides.append(minus(1, power(y, 2)))
     elif name == "silu":
         sigma = call("σ", z)

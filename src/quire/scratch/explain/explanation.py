@@ -11,7 +11,7 @@ import numpy as np
 
 from quire.scratch.explain.blocks import Block, beside
 from quire.scratch.explain.expressions import Expression
-from quire.scratch.explain.numbers import NumberForm
+from quire.scratch.explain.numbers import SETTLED, NumberForm
 
 WIDTH = 88  # columns of text; an equation that is wider goes on in the next line
 WIDE = 76  # columns of text from which on a displayed equation is broken in Markdown too
@@ -45,7 +45,8 @@ class Equation:
         for side in self.sides:
             forms.append(now)
             if not side.exact(now):
-                now = replace(form, extra=0)
+                fewest = min(side.rounded(now), now.significant or SETTLED)
+                now = replace(form, extra=0, significant=fewest)
         return forms
 
     @property
@@ -149,7 +150,7 @@ class Table:
         right = [all(_starts_as_number(row[column]) for row in cells[1:]) for column in range(len(widths))]
         # Equations side by side would run into each other.
         joint = (
-            " │ "
+            " | "
             if any(isinstance(part, Equation) for row in self.rows for each in row for part in each.parts)
             else "  "
         )
@@ -160,7 +161,7 @@ class Table:
                 for cell, width, to_right in zip(row, widths, right, strict=True)
             ]
             lines.append(joint.join(padded).rstrip())
-        lines.insert(1, ("─┼─" if joint.strip() else "  ").join("─" * width for width in widths))
+        lines.insert(1, ("─|─" if joint.strip() else "  ").join("─" * width for width in widths))
         return lines
 
     def markdown(self, form: NumberForm) -> list[str]:
@@ -276,8 +277,11 @@ def _apart(before: Any, line: Any, form: NumberForm) -> bool:
 def _displayed(equations: Sequence[Equation], form: NumberForm) -> str:
     if len(equations) == 1 and not equations[0].wide(form):
         return f"$$\n{equations[0].latex(form)}\n$$"
-    rows = " \\\\\n".join(equation.latex(form, align=True) for equation in equations)
-    return f"$$\n\\begin{{aligned}}\n{rows}\n\\end{{aligned}}\n$$"
+    rows = " \\\\\n".join(equation.latex(form, align=True) for equation in equations).split("\n")
+    # Rows of fractions would touch each other without a gap.
+    rows = [f"{row}[4pt]" if "\\frac" in row and row.endswith("\\\\") else row for row in rows]
+    body = "\n".join(rows)
+    return f"$$\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n$$"
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import ClassVar
 
 from quire.scratch.explain.blocks import Block, beside
-from quire.scratch.explain.numbers import NumberForm
+from quire.scratch.explain.numbers import SETTLED, NumberForm
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly an expression holds together
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -39,6 +39,10 @@ class Expression:
     def exact(self, form: NumberForm) -> bool:
         """Whether every number in it is printed exactly."""
         return all(part.exact(form) for part in self.parts)
+
+    def rounded(self, form: NumberForm) -> int:
+        """Return how many significant digits the least precise of its rounded numbers has."""
+        return min((part.rounded(form) for part in self.parts), default=SETTLED)
 
     @property
     def symbolic(self) -> bool:
@@ -76,9 +80,15 @@ class Number(Expression):
     def exact(self, form: NumberForm) -> bool:
         return form.write(self.number).exact
 
+    def rounded(self, form: NumberForm) -> int:
+        written = form.write(self.number)
+        return SETTLED if written.exact else len(written.text.partition("e")[0].lstrip("-0.").replace(".", ""))
+
     def holds(self, form: NumberForm) -> int:
         written = form.write(self.number)
-        return SUM if written.text.startswith("-") else PRODUCT if "times" in written.latex else ATOM
+        if written.text.startswith("-"):
+            return SUM
+        return PRODUCT if "times" in written.latex else POWER if "^" in written.latex else ATOM
 
 
 @dataclass(frozen=True)
@@ -158,9 +168,12 @@ class Sum(Expression):
         return total
 
     def block(self, form: NumberForm) -> Block:
+        if not self.tall:
+            return Block((self.text(form),))
         blocks: list[Block] = []
         for sign, term in self._joined(form):
-            blocks += [Block((f" {sign} ",))] * bool(blocks) + [term.block(form)]
+            text = Block((_in_brackets(term, form, PRODUCT if sign == "-" else SUM)[0],))
+            blocks += [Block((f" {sign} ",))] * bool(blocks) + [term.block(form) if term.tall else text]
         return beside(blocks)
 
     def holds(self, form: NumberForm) -> int:

@@ -192,7 +192,7 @@ def cross_entropy(
         "shares": shares,
         "losses": each,
         "loss": loss,
-        "perplexity": math.exp(loss),
+        "perplexity": math.exp(loss) if loss < 700 else math.inf,
         "bits": loss / math.log(2),
         "dlogits": dlogits,
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-SETTLED = 12  # significant digits that float64 arithmetic on decimals keeps after a few operations
+SETTLED = 14  # significant digits that float64 arithmetic on decimals keeps after a few operations
 LARGE = 1e9  # from here on a rounded number is written with a power of ten
 SMALL = 1e-4  # and below this
 
@@ -33,14 +33,16 @@ class NumberForm:
     Args:
         digits: decimals of a rounded number, 1 to 12.
         extra: decimals more that an exact number may have; 0 behind numbers that are rounded themselves.
+        significant: significant digits that a number with a power of ten has at most; None is digits + 1.
     """
 
     digits: int = 4
     extra: int = 2
+    significant: int | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.digits <= SETTLED:
-            raise ValueError(f"digits = {self.digits}: between 1 and {SETTLED}")
+        if not 1 <= self.digits <= 12:
+            raise ValueError(f"digits = {self.digits}: between 1 and 12")
 
     def write(self, value: float) -> Written:
         """Return `value` as it is printed. Raises ValueError of a value that is not a number."""
@@ -57,15 +59,9 @@ class NumberForm:
         decimals = max(0, -_exponent(settled))
         if decimals <= self.digits + self.extra and size < 15:
             return _fixed(settled, True)
-        if (
-            decimals <= 300
-            and abs(settled) < Decimal(repr(SMALL))
-            and len(settled.as_tuple().digits) <= self.digits + 1
-        ):
-            return _with_power(settled, True)
         if abs(settled) < Decimal(repr(SMALL)) or abs(settled) >= Decimal(repr(LARGE)):
-            rounded = _rounded(settled, self.digits + 1)
-            return _with_power(rounded, size >= 15 and rounded == settled)
+            rounded = _rounded(settled, min(self.digits + 1, self.significant or SETTLED))
+            return _with_power(settled, True) if rounded == settled else _with_power(rounded, False)
         places = max(self.digits, self.digits - 1 - size)
         return _fixed(settled.quantize(Decimal(1).scaleb(-places)), False)
 

@@ -41,7 +41,8 @@ def softmax(
         raise ValueError(f"temperature is {temperature}; it must be above 0")
     if names is not None and len(names) != z.size:
         raise ValueError(f"{len(names)} names for {z.size} scores")
-    scaled = z / temperature
+    with np.errstate(over="ignore"):
+        scaled = z / temperature
     if not np.isfinite(scaled).all():
         raise ValueError(f"temperature {temperature} is too small: a score divided by it is too large for a number")
     shares = activations.softmax(scaled)
