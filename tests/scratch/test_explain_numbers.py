@@ -23,6 +23,7 @@ from quire.scratch.explain.notation import (
     total,
 )
 from quire.scratch.explain.numbers import NumberForm
+from quire.scratch.explain.products import settled, shown_sum
 
 FORM = NumberForm()
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
@@ -106,11 +107,9 @@ def test_a_decimal_comes_out_as_it_went_in(decimal):
 @given(st.lists(st.integers(-999, 999), min_size=2, max_size=6))
 def test_sums_of_decimals_are_exact(hundredths):
     values = [each / 100 for each in hundredths]
-    exact = Fraction(sum(hundredths), 100)
-    line = text(total(*values), number(sum(values) if exact else 0.0))
-    assert " = " in line
+    (line,) = shown_sum(symbol("z"), values, sum(values)).text(FORM)
     assert "≈" not in line
-    assert Fraction(line.rpartition(" = ")[2]) == exact
+    assert Fraction(line.rpartition(" = ")[2]) == Fraction(sum(hundredths), 100)
 
 
 def test_the_relation_is_that_of_what_is_printed():
@@ -130,6 +129,13 @@ def test_the_relation_is_that_of_what_is_printed():
 def test_what_comes_of_rounded_numbers_has_no_more_digits_than_they_have():
     assert text(total(0.123456789, 0.2), number(0.323457)) == "0.1235 + 0.2 ≈ 0.3235"
     assert text(total(0.123456, 0.200001), number(0.323457)) == "0.123456 + 0.200001 = 0.323457"
+
+
+def test_what_only_rounding_left_is_dropped():
+    assert 1.1 - 1.0 != 0.1
+    assert settled(1.1 - 1.0, [1.1, -1.0]) == 0.1
+    assert settled(0.1 + 0.2 - 0.3, [0.1, 0.2, -0.3]) == 0
+    assert settled(1e-20, [1e-20]) == 1e-20
 
 
 def test_negative_terms_and_parentheses():

@@ -23,6 +23,8 @@ SHOWN = {
 
 LETTERS = {"relu": "ReLU", "sigmoid": "σ", "tanh": "tanh", "gelu": "GELU", "gelu_tanh": "GELU", "silu": "SiLU"}
 NEAR = 0.01  # nearer to 0 the two exponentials of tanh are 1 to as many digits as are printed
+TINY = 1e-6  # and that of the sigmoid
+STEEP = 8.0  # beyond it 1 + tanh(u) or 1 - tanh(u)^2 loses its digits
 FAR = 30.0  # beyond it e^(-z) is not worked out: 1 + e^-30 and 1 are the same to 13 digits
 
 
@@ -45,7 +47,9 @@ def applied(name: str, z: float, *, brief: bool = False) -> list[Expression]:
         middle = [call("max", 0, z)]
     elif name == "sigmoid":
         e = math.exp(-z)
-        middle = [over(1, total(1, exp(_negated(z)))), over(1, total(1, e))]
+        middle = [over(1, total(1, exp(_negated(z))))]
+        if z == 0 or abs(z) > TINY:
+            middle.append(over(1, total(1, e)))
     elif name == "tanh":
         above, below = minus(exp(z), exp(_negated(z))), total(exp(z), exp(_negated(z)))
         if abs(z) >= NEAR:
@@ -93,7 +97,9 @@ def _value(name: str, z: float) -> list[Expression]:
         return applied(name, z)
     u = _inside(z)
     y = float(activations.gelu_tanh(z))
-    half = [] if abs(z) > FAR else [times(0.5, z, total(1, call("tanh", u))), times(0.5, z, total(1, math.tanh(u)))]
+    half: list[Expression] = []
+    if abs(u) < STEEP:
+        half = [times(0.5, z, total(1, call("tanh", u))), times(0.5, z, total(1, math.tanh(u)))]
     return [call("GELU", z), *half, number(y)]
 
 
@@ -140,7 +146,7 @@ def _slope(name: str, z: float, slope: float) -> list[Equation | Sentence | Tabl
     elif name == "tanh":
         y = float(activations.tanh(z))
         sides = [minus(1, power(call("tanh", z), 2))]
-        if NEAR <= abs(z) < 10:  # farther out 1 - y^2 loses all its digits
+        if NEAR <= abs(z) < STEEP:
             sides.append(minus(1, power(y, 2)))
     elif name == "silu":
         sigma = call("σ", z)
@@ -155,6 +161,9 @@ def _slope(name: str, z: float, slope: float) -> list[Equation | Sentence | Tabl
         u, scale = _inside(z), math.sqrt(2 / math.pi)
         inner = scale * (1 + 3 * 0.044715 * z**2)
         t = math.tanh(u)
+        worked: list[Expression | str] = []
+        if abs(u) < STEEP:
+            worked = ["≈", total(times(0.5, total(1, t)), times(0.5, z, minus(1, power(t, 2)), inner))]
         return [
             equation(
                 symbol("u'"),
@@ -162,12 +171,6 @@ def _slope(name: str, z: float, slope: float) -> list[Equation | Sentence | Tabl
                 "≈",
                 number(inner),
             ),
-            equation(
-                letter,
-                "≈",
-                total(times(0.5, total(1, t)), times(0.5, z, minus(1, power(t, 2)), inner)),
-                "≈",
-                number(slope),
-            ),
+            equation(letter, *worked, "≈", number(slope)),
         ]
     return [equation(letter, *(sides if abs(z) <= FAR else sides[:1]), number(slope))]

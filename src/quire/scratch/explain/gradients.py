@@ -12,7 +12,7 @@ from quire.scratch.explain.neurons import network as forward_steps
 from quire.scratch.explain.neurons import output_letter
 from quire.scratch.explain.notation import call, matmul, matrix, minus, number, symbol, times
 from quire.scratch.explain.numbers import NumberForm
-from quire.scratch.explain.products import dot, settled, tidy
+from quire.scratch.explain.products import dot, tidy
 from quire.scratch.layers import Layer, LayerKept
 from quire.scratch.losses import LOSSES
 from quire.scratch.network import Network
@@ -127,7 +127,7 @@ def _through_activation(
                 times(dy, call("f'", zs[j])),
                 times(dY[0, j], call("f'", Z[j])),
                 times(dY[0, j], slopes[j]),
-                number(settled(dZ[0, j], [dY[0, j]])),
+                number(dZ[0, j]),
             )
         )
     return lines

@@ -51,19 +51,18 @@ class NumberForm:
         if math.isinf(value):
             sign = "-" if value < 0 else ""
             return Written(f"{sign}∞", f"{sign}\\infty", True, None)
-        settled = Decimal(repr(float(value)))
-        if not (float(value).is_integer() and abs(value) < 2**53):
-            settled = _rounded(settled, SETTLED)
-        settled = _normal(settled)
+        full = Decimal(repr(float(value)))
+        whole = float(value).is_integer() and abs(value) < 2**53
+        settled = _normal(full if whole else _rounded(full, SETTLED))
         size = settled.adjusted()  # the power of ten of the first digit
         decimals = max(0, -_exponent(settled))
         if decimals <= self.digits + self.extra and size < 15:
             return _fixed(settled, True)
         if abs(settled) < Decimal(repr(SMALL)) or abs(settled) >= Decimal(repr(LARGE)):
-            rounded = _rounded(settled, min(self.digits + 1, self.significant or SETTLED))
+            rounded = _rounded(full, min(self.digits + 1, self.significant or SETTLED))
             return _with_power(settled, True) if rounded == settled else _with_power(rounded, False)
         places = max(self.digits, self.digits - 1 - size)
-        return _fixed(settled.quantize(Decimal(1).scaleb(-places)), False)
+        return _fixed(full.quantize(Decimal(1).scaleb(-places)), False)
 
 
 def _exponent(number: Decimal) -> int:
