@@ -51,13 +51,7 @@ def read_network(path: Path) -> tuple[Network, NetworkFile]:
         UsageError: the file is missing, not TOML, or a key is wrong; the message names the key, the layer and the
             shape that would fit.
     """
-    values = read_toml(path)
-    tables = values.get("layers")
-    if isinstance(tables, list) and all(isinstance(table, dict) for table in tables):
-        # Each by itself, so that what is wrong is told of layer 2, not of layers.1.
-        built = [build(LayerSettings, table, where=f"{path}: layer {n}") for n, table in enumerate(tables, 1)]
-        values = values | {"layers": built}
-    settings = build(NetworkFile, values, where=str(path))
+    settings = build(NetworkFile, read_toml(path), where=str(path))
     from quire.scratch.activations import ACTIVATIONS
     from quire.scratch.layers import Layer
     from quire.scratch.network import Network

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from quire.scratch.explain.expressions import (
-    Call,
     Euler,
     Expression,
-    Matrix,
     Negative,
     Number,
     Power,
@@ -20,6 +18,8 @@ from quire.scratch.explain.expressions import (
     Sum,
     Symbol,
 )
+from quire.scratch.explain.functions import Call
+from quire.scratch.explain.matrices import Matrix
 
 
 def number(value: Any) -> Expression:
