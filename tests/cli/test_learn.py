@@ -150,6 +150,8 @@ def test_the_other_computations():
     assert "the variance" in text("norm", "3,4", "--kind", "layer", "--bias", "-1,1")
     assert facts("optimizer", "adamw", "0.5,-0.3")["result"]["steps"][0]["m"] == pytest.approx(0.05)
     assert facts("optimizer", "momentum", "0.5,-0.3")["result"]["steps"][1]["weight"] == pytest.approx(0.935)
+    told = facts("schedule", "cosine", "--steps", 100, "--warmup", 10, "--peak", 0.001, "--at", "0,5,50,99")["result"]
+    assert told["rates"] == pytest.approx([0.0001, 0.0006, 0.0005695865504800327, 0])
     assert facts("cross-entropy", "2,1,0.1", "--class", "0")["result"]["loss"] == pytest.approx(0.4170, abs=1e-4)
     told = facts("sampling", "2,1,0.1", "--top-k", "2", "--tokens", "a,b,c", "--uniform", "0.9", "--seen", "0,1")
     assert told["result"]["drawn_token"] == "b"
@@ -192,9 +194,20 @@ def test_the_other_computations():
         (["norm", "1,2", "--weight", "1"], "one number for each column"),
         (["optimizer", "adam", "1"], "'adam' is no optimizer; there are sgd, momentum, adamw"),
         (["optimizer", "adamw", "1", "--betas", "0.9"], "--betas: 1 given; there are two"),
+        (
+            ["schedule", "step", "--steps", "9", "--at", "0"],
+            "'step' is no schedule; there are constant, linear, cosine",
+        ),
+        (["schedule", "cosine", "--steps", "9", "--at", "9"], "step 9 is not among the 9 steps from 0 to 8"),
+        (["schedule", "cosine", "--steps", "9", "--at", "0,1.5"], "--at, number 2: 1.5 is not a whole number"),
+        (["schedule", "cosine", "--steps", "9", "--at", "0", "--warmup", "9"], "a warmup of 9 steps does not fit into"),
+        (["schedule", "cosine", "--steps", "9", "--at", "0", "--peak", "0"], "peak is 0.0; it must be above 0"),
+        (["schedule", "cosine", "--steps", "0", "--at", "0"], "--steps: 0 is not from 1 to 1,000,000,000"),
+        (["schedule", "constant", "--steps", "9", "--at", "0", "--final", "1e-4"], "has no final rate"),
+        (["schedule", "linear", "--steps", "9", "--at", "0", "--final", "1"], "from 0 to the peak, 0.001"),
         (["cross-entropy", "1,2", "--class", "2"], "class 2 is not among the 2 classes"),
         (["sampling", "1,2", "--tokens", "a"], "--tokens: 1 tokens for 2 scores"),
-        (["sampling", "1,2", "--seen", "0.5"], "--seen: ids are whole numbers"),
+        (["sampling", "1,2", "--seen", "0.5"], "--seen, number 1: 0.5 is not a whole number"),
         (["sampling", "1,2", "--top-p", "2"], "top-p must be more than 0 and at most 1"),
         (["example", "exercise-9"], "there are first-neuron, exercise-1"),
     ],

@@ -149,3 +149,13 @@ def test_sampling(scores, temperature, top_k, top_p, min_p, penalty):
 def test_merges(text, merges):
     _, problems = checked(explain.bpe(text, merges).to_markdown())
     assert not problems or any(sign in text for sign in "=≈")
+
+
+@given(st.data(), st.sampled_from(["constant", "linear", "cosine"]), st.integers(1, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_schedules(data, name, steps):
+    warmup = data.draw(st.integers(0, steps - 1))
+    at = data.draw(st.lists(st.integers(0, steps - 1), min_size=1, max_size=3))
+    peak = data.draw(st.sampled_from([0.001, 3e-4, 0.02, 1.0, 1 / 3, 6e-7]))
+    final = 0.0 if name == "constant" else peak * data.draw(st.sampled_from([0.0, 0.1, 1 / 3, 1.0]))
+    holds(explain.schedule(name, at, steps, peak, warmup, final), 0)

@@ -107,6 +107,15 @@ def row(text: str, where: str) -> list[float]:
     return [one(word, f"{where}, number {count}") for count, word in enumerate(words, 1)]
 
 
+def integers(text: str, where: str) -> list[int]:
+    """Return the whole numbers of `0,5,50`. Raises `UsageError` that says which one is none."""
+    values = row(text, where)
+    for count, value in enumerate(values, 1):
+        if not value.is_integer():
+            raise UsageError(f"{value} is not a whole number", where=f"{where}, number {count}")
+    return [int(value) for value in values]
+
+
 def one(text: str | float, where: str) -> float:
     """Return a finite number of a size that can be shown. Raises `UsageError` that says what it is instead."""
     shown = str(text).strip()
@@ -349,6 +358,24 @@ def optimizer(
     return explain.adamw(start, steps, rate, betas=(both[0], both[1]), eps=small, weight_decay=decay)
 
 
+@learns("schedule")
+def schedule(
+    name: str = typer.Argument(..., metavar="constant|linear|cosine", help="Which."),
+    *,
+    steps: int = typer.Option(..., metavar="N", help="How many there are."),
+    at: str = typer.Option(..., metavar="S,S,...", help="The steps to work out, counted from 0."),
+    peak: str = typer.Option("0.001", metavar="R", help="The highest rate."),
+    warmup: int = typer.Option(0, metavar="N", help="Steps in which the rate rises to the peak."),
+    final: str = typer.Option("0", metavar="R", help="The rate of the last step; a constant one has none."),
+) -> Explanation:
+    """Work out the learning rate of a schedule at given steps."""
+    from quire.scratch import explain
+
+    wanted = integers(at, "--at")
+    whole(steps, "--steps", 1, 10**9)
+    return explain.schedule(name, wanted, steps, one(peak, "--peak"), warmup, one(final, "--final"))
+
+
 @learns("cross-entropy")
 def cross_entropy(
     scores: str = typer.Argument(..., metavar="Z,Z,...", help="The scores of the classes."),
@@ -377,9 +404,7 @@ def sampling(
     """Work out what each setting does to the distribution of the next token."""
     from quire.scratch import explain
 
-    ids = [] if seen is None else row(seen, "--seen")
-    if any(not value.is_integer() for value in ids):
-        raise UsageError("ids are whole numbers", where="--seen")
+    ids = [] if seen is None else integers(seen, "--seen")
     names = None if tokens is None else utf8(tokens).split(",")
     logits = row(scores, "Z")
     if names is not None and len(names) != len(logits):
@@ -392,6 +417,6 @@ def sampling(
         top_p=one(top_p, "--top-p"),
         min_p=one(min_p, "--min-p"),
         repetition_penalty=one(repetition_penalty, "--repetition-penalty"),
-        seen=[int(value) for value in ids],
+        seen=ids,
         uniform=None if uniform is None else one(uniform, "--uniform"),
     )

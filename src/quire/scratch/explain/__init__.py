@@ -18,6 +18,7 @@ from quire.scratch.explain.normalizations import layer_norm, normalization, rms_
 from quire.scratch.explain.optimizers import adamw, momentum, sgd
 from quire.scratch.explain.positions import rotary, rotary_distance, sinusoidal
 from quire.scratch.explain.samplings import sampling
+from quire.scratch.explain.schedules import schedule
 from quire.scratch.explain.shares import softmax
 from quire.scratch.explain.words import attention_of_words
 
@@ -50,6 +51,7 @@ __all__ = [
     "rotary",
     "rotary_distance",
     "sampling",
+    "schedule",
     "sgd",
     "sinusoidal",
     "softmax",
