@@ -21,6 +21,14 @@ def test_cosine_by_hand():
     assert "  54  0.0005               0.5\n" in text
 
 
+def test_the_last_steps_of_a_cosine_are_shown_without_cancellation():
+    text = explain.schedule("cosine", 998, 1000, 1.0).to_text()
+    assert "p = sin(π × (1 - t) / 2)^2\n" in text
+    assert "sin(π × 0.001 / 2) ≈ sin(0.001571) ≈ 0.001571\n" in text
+    assert "p ≈ 0.001571^2 ≈ 2.467e-06\n" in text
+    assert "sin" not in explain.schedule("cosine", [900, 999], 1000, 1.0).to_text()
+
+
 def test_linear_and_constant_by_hand():
     text = explain.schedule("linear", 4, 6, 0.5, 2, 0.1).to_text()
     assert "t = (4 + 1 - 2) / (6 - 2) = 3 / 4 = 0.75\n" in text

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from quire.scratch import schedules
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
 from quire.scratch.explain.expressions import Expression
-from quire.scratch.explain.notation import call, minus, number, over, symbol, times, total
+from quire.scratch.explain.notation import call, minus, number, over, power, symbol, times, total
 from quire.scratch.explain.products import settled
 
 RATE = symbol("η", tex=r"\eta")
@@ -17,6 +17,7 @@ FINAL = symbol("final", tex=r"\text{final}")
 WARMUP = symbol("warmup", tex=r"\text{warmup}")
 STEPS = symbol("steps", tex=r"\text{steps}")
 S, T, PART, PI = symbol("s"), symbol("t"), symbol("p"), symbol("π", tex=r"\pi")
+CANCELS = 0.005  # part of the height below which 1 + cos(π t) loses the digits that are printed
 
 
 def schedule(
@@ -136,12 +137,31 @@ def _worked(
         part = settled(1 - t, [1, t])
         lines.append(equation(PART, minus(1, t), number(part)))
     else:
-        cosine = math.cos(math.pi * t)
-        if abs(cosine) < 1e-15:
-            cosine = 0.0  # of a right angle, but for the rounding of π
-        part = (1 + cosine) / 2
-        lines.append(equation(call("cos", times(PI, t)), call("cos", math.pi * t), number(cosine)))
-        lines.append(equation(PART, over(total(1, cosine), 2), number(part)))
+        part = (1 + math.cos(math.pi * t)) / 2
+        lines += _half_wave(t, part)
     fall: Expression = times(settled(peak - final, [peak, final]), part)
     lines.append(equation(RATE, total(final, fall) if final else fall, number(rate)))
     return lines
+
+
+def _half_wave(t: float, part: float) -> list[Equation | Sentence | Table]:
+    """p = (1 + cos(π t)) / 2, and where both terms nearly cancel the same by half of the angle that is left."""
+    if 0 < t < 1 and part < CANCELS:
+        rest = settled(1 - t, [1, t])
+        sine = math.sin(math.pi * rest / 2)
+        return [
+            say(
+                "So near to the end 1 and the cosine almost cancel. The same number, without a difference of nearly "
+                "equal ones:"
+            ),
+            equation(PART, power(call("sin", over(times(PI, minus(1, T)), 2)), 2)),
+            equation(call("sin", over(times(PI, rest), 2)), call("sin", math.pi * rest / 2), number(sine)),
+            equation(PART, power(sine, 2), number(part)),
+        ]
+    cosine = math.cos(math.pi * t)
+    if abs(cosine) < 1e-15:
+        cosine = 0.0  # of a right angle, but for the rounding of π
+    return [
+        equation(call("cos", times(PI, t)), call("cos", math.pi * t), number(cosine)),
+        equation(PART, over(total(1, cosine), 2), number(part)),
+    ]
