@@ -144,6 +144,11 @@ def test_the_other_computations():
     told = facts("attention", "a few words", "--width", 8, "--heads", 2, "--kv-heads", 1, "--seed", 7, "--no-rotary")
     assert (len(told["result"]["q"]), len(told["result"]["k"])) == (2, 1)
     assert told["result"]["scores"][0][0][1] == "-inf"
+    told = facts("transformer", "the cat sat on", "--seed", 3, "--layers", 2, "--kv-heads", 1, "--qk-norm")["result"]
+    assert (len(told["blocks"]), told["target"], len(told["logits"])) == (2, 3, 3)
+    assert sum(told["shares"]) == pytest.approx(1)
+    told = facts("transformer", "the cat sat on", "--width", 8, "--hidden", 3, "--cached")["result"]
+    assert told["logits"] == pytest.approx(told["logits_without_cache"])
     assert facts("bpe", "low lower lowest", "--merges", "2")["result"]["merges"][1]["token"] == "low"
     assert facts("rotary", "1,0", "--position", "2")["result"]["rotated"] == pytest.approx([-0.4161, 0.9093], abs=1e-4)
     assert "12.5" in text("norm", "3,4")
@@ -187,6 +192,14 @@ def test_the_other_computations():
         (["attention", "w " * 9], "9 words; at most 8"),
         (["attention", "a b", "--width", "5"], "a width of 5 cannot be cut into 1 head of an even width"),
         (["attention", "a b", "--heads", "2", "--kv-heads", "3"], "3 must divide them"),
+        (["transformer", ""], "TEXT: the text is empty"),
+        (["transformer", "word"], "at least two words are needed: the last is the target"),
+        (["transformer", "word", "--cached"], "at least two words are needed: one to be read before"),
+        (["transformer", "w " * 9], "9 words; at most 8"),
+        (["transformer", "a b", "--heads", "4"], "a width of 4 cannot be cut into 4 heads of an even width"),
+        (["transformer", "a b", "--kv-heads", "3"], "3 must divide them"),
+        (["transformer", "a b", "--layers", "0"], "--layers: 0 is not from 1 to 4"),
+        (["transformer", "a b", "--hidden", "17"], "--hidden: 17 is not from 1 to 16"),
         (["bpe", "a" * 2001], "2,001 characters; at most 2,000"),
         (["bpe", ""], "the text is empty"),
         (["rotary", "1,2,3"], "an even number of numbers"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import math
 import re
 import sys
 from collections.abc import Callable
@@ -15,15 +14,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
+from quire.cli.learn_input import integers, one, row, sentence, utf8, whole, words_of
 from quire.errors import UsageError
 
 if TYPE_CHECKING:
     from quire.scratch.explain import Explanation
-
-MOST = 64  # numbers of one row, tokens, neurons: what is still readable on paper
-MOST_WORDS = 8
-LARGEST = 1e6
-LONGEST = 2000  # characters of a text
 
 HELP = """Work out a neuron, a network, attention and more, step by step with all numbers.
 
@@ -33,6 +28,7 @@ quire learn network net.toml
 quire learn gate xor --hidden 3
 quire learn softmax 2,1,0.1 --temperature 0.5
 quire learn attention "a few words"
+quire learn transformer "the cat sat on"
 quire learn bpe "low lower lowest" --merges 3
 
 Every command takes --markdown and --json.
@@ -92,71 +88,6 @@ def learns(name: str) -> Callable[[Callable[..., Explanation]], Callable[..., No
         return run
 
     return register
-
-
-# ---- what is read of the command line ------------------------------------------------------------------------------
-
-
-def row(text: str, where: str) -> list[float]:
-    """Return the numbers of `2,-1,0.5`. Raises `UsageError` that says which one is wrong and how."""
-    words = text.strip().split(",")
-    if words == [""]:
-        raise UsageError("there is no number", where=where, hint="Numbers are joined by commas, as in 2,-1,0.5")
-    if len(words) > MOST:
-        raise UsageError(f"{len(words)} numbers; at most {MOST} can be followed on paper", where=where)
-    return [one(word, f"{where}, number {count}") for count, word in enumerate(words, 1)]
-
-
-def integers(text: str, where: str) -> list[int]:
-    """Return the whole numbers of `0,5,50`. Raises `UsageError` that says which one is none."""
-    values = row(text, where)
-    for count, value in enumerate(values, 1):
-        if not value.is_integer():
-            raise UsageError(f"{value} is not a whole number", where=f"{where}, number {count}")
-    return [int(value) for value in values]
-
-
-def one(text: str | float, where: str) -> float:
-    """Return a finite number of a size that can be shown. Raises `UsageError` that says what it is instead."""
-    shown = str(text).strip()
-    if not shown:
-        raise UsageError("nothing stands there; a number is needed", where=where)
-    try:
-        value = float(shown)
-    except ValueError:
-        raise UsageError(f"{shown!r} is not a number", where=where) from None
-    if not math.isfinite(value):
-        raise UsageError(f"{shown} is not a finite number", where=where)
-    if abs(value) > LARGEST:
-        raise UsageError(f"{shown} is too large; from {-LARGEST:,.0f} to {LARGEST:,.0f} is allowed", where=where)
-    return value
-
-
-def whole(value: int, where: str, least: int, most: int) -> int:
-    """Return `value` if it is from `least` to `most`. Raises `UsageError` otherwise."""
-    if not least <= value <= most:
-        raise UsageError(f"{value} is not from {least:,} to {most:,}", where=where)
-    return value
-
-
-def utf8(text: str) -> str:
-    """Return `text`. Raises `UsageError` where the command line held bytes that are no UTF-8."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UsageError("not UTF-8", where="TEXT") from None
-    return text
-
-
-def _text(text: str) -> str:
-    if not text:
-        raise UsageError("the text is empty", where="TEXT")
-    if len(text) > LONGEST:
-        raise UsageError(f"{len(text):,} characters; at most {LONGEST:,} can be followed on paper", where="TEXT")
-    return utf8(text)
-
-
-# ---- the commands --------------------------------------------------------------------------------------------------
 
 
 @learns("neuron")
@@ -267,23 +198,47 @@ def attention(
     """Work out attention over words with random weights, or show where a trained model's head looks."""
     from quire.scratch import explain
 
-    _text(text)
+    sentence(text)
     if run is not None:
         from quire.cli.trained_head import attention_of_run
 
         return attention_of_run(run, text, layer, head)
-    words = text.split()
-    if not words:
-        raise UsageError("there is no word", where="TEXT")
-    if len(words) > MOST_WORDS:
-        raise UsageError(f"{len(words)} words; at most {MOST_WORDS} can be followed on paper", where="TEXT")
     return explain.attention_of_words(
-        words,
+        words_of(text),
         width=whole(width, "--width", 2, 16),
         num_heads=whole(heads, "--heads", 1, 8),
         num_kv_heads=None if kv_heads is None else whole(kv_heads, "--kv-heads", 1, 8),
         seed=whole(seed, "--seed", 0, 2**32 - 1),
         rotary=not no_rotary,
+    )
+
+
+@learns("transformer")
+def transformer(
+    text: str = typer.Argument(..., metavar="TEXT", help="A few words; each is a token, the last is to be predicted."),
+    *,
+    width: int = typer.Option(4, metavar="D", help="Numbers of an embedding."),
+    layers: int = typer.Option(1, metavar="N", help="Blocks, 1 to 4."),
+    heads: int = typer.Option(2, metavar="H", help="Query heads; each is D / H wide, which must be even."),
+    kv_heads: int | None = typer.Option(None, metavar="G", help="Key and value heads; G divides H.  [default: H]"),
+    hidden: int = typer.Option(4, metavar="F", help="Width inside the feed-forward part."),
+    qk_norm: bool = typer.Option(False, "--qk-norm", help="Normalise queries and keys, head by head."),
+    cached: bool = typer.Option(False, "--cached", help="Work out the step that reads the last word with the cache."),
+    seed: int = typer.Option(0, metavar="N", help="Of the random weights."),
+) -> Explanation:
+    """Work out a whole transformer with random weights: from words to the scores of the next one, and to its loss."""
+    from quire.scratch import explain
+
+    return explain.transformer_of_words(
+        words_of(text),
+        width=whole(width, "--width", 2, 16),
+        num_layers=whole(layers, "--layers", 1, 4),
+        num_heads=whole(heads, "--heads", 1, 8),
+        num_kv_heads=None if kv_heads is None else whole(kv_heads, "--kv-heads", 1, 8),
+        hidden=whole(hidden, "--hidden", 1, 16),
+        qk_norm=qk_norm,
+        seed=whole(seed, "--seed", 0, 2**32 - 1),
+        cached=cached,
     )
 
 
@@ -296,7 +251,7 @@ def bpe(
     """Work out the byte-pair merges that a text teaches: counts, ties, the text after each."""
     from quire.scratch import explain
 
-    return explain.bpe(_text(text), whole(merges, "--merges", 0, 200))
+    return explain.bpe(sentence(text), whole(merges, "--merges", 0, 200))
 
 
 @learns("rotary")

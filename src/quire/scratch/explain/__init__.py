@@ -5,6 +5,7 @@ The values come from the modules of `quire.scratch`; what is written down here i
 
 from quire.scratch.explain.activations import activation
 from quire.scratch.explain.attentions import attention, attention_weights
+from quire.scratch.explain.caches import cached_step
 from quire.scratch.explain.embeddings import embedding
 from quire.scratch.explain.explanation import Explanation
 from quire.scratch.explain.feedforwards import mlp, swiglu
@@ -20,7 +21,9 @@ from quire.scratch.explain.positions import rotary, rotary_distance, sinusoidal
 from quire.scratch.explain.samplings import sampling
 from quire.scratch.explain.schedules import schedule
 from quire.scratch.explain.shares import softmax
-from quire.scratch.explain.words import attention_of_words
+from quire.scratch.explain.transformer_blocks import block
+from quire.scratch.explain.transformers import transformer
+from quire.scratch.explain.words import attention_of_words, transformer_of_words
 
 __all__ = [
     "Explanation",
@@ -31,7 +34,9 @@ __all__ = [
     "attention_weights",
     "backpropagation",
     "binary_cross_entropy",
+    "block",
     "bpe",
+    "cached_step",
     "chosen_gate",
     "collapse",
     "cross_entropy",
@@ -56,4 +61,6 @@ __all__ = [
     "sinusoidal",
     "softmax",
     "swiglu",
+    "transformer",
+    "transformer_of_words",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quire.scratch.attention import AttendKept, self_attention
+from quire.scratch.attention import AttendKept, SelfAttentionKept, self_attention
 from quire.scratch.explain.explanation import (
     Code,
     Equation,
@@ -23,11 +23,14 @@ from quire.scratch.explain.explanation import (
 )
 from quire.scratch.explain.expressions import Negative, Symbol
 from quire.scratch.explain.neurons import vector
+from quire.scratch.explain.normalizations import root_mean_square
 from quire.scratch.explain.notation import exp, matrix, number, over, power, root, symbol, times, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.positions import THETA
-from quire.scratch.explain.products import dot, product_of, settled, tidy
+from quire.scratch.explain.products import dot, last_row, product_of, settled, tidy
+from quire.scratch.normalization import NormKept
 from quire.scratch.positions import rotary_angles
+from quire.scratch.projection import ProjectKept, project
 
 Array = NDArray[np.float64]
 PLAIN = NumberForm()
@@ -89,18 +92,8 @@ def attention(
     label = [f"token {i}" for i in range(1, T + 1)] if names is None else list(names)
     if len(label) != T:
         raise ValueError(f"{len(label)} names for {T} tokens")
-    Q, K_, V = (rows @ weights[f"{name}.weight"].T for name in ("q_proj", "k_proj", "v_proj"))
-    steps = [_inputs(rows, label, note), _projections(rows, weights, (Q, K_, V))]
-    if rotary:
-        steps.append(_turned(kept.attend.q[0], kept.attend.k[0], angles, num_heads, groups))
-    elif num_heads > 1:
-        steps.append(_cut(kept.attend.q[0], kept.attend.k[0], num_heads, groups))
-    if groups > 1:
-        values = [equation(_letter("V", group, groups), matrix(kept.attend.v[0, group])) for group in range(groups)]
-        steps.append(step("The values, cut into heads", *values))
-    for head in range(num_heads):
-        steps += _head(head, kept.attend, rotary)
-    steps.append(_merged(kept.o_proj.x[0], weights["o_proj.weight"], y[0], o_proj is not None, num_heads))
+    steps = [_inputs(rows, label, note), *attention_steps(kept, y[0], rotary=rotary, output=o_proj is not None)]
+    Q, K_, V = (projected(part)[0] for part in (kept.q_proj, kept.k_proj, kept.v_proj))
     result = {
         "tokens": label,
         "x": rows,
@@ -124,21 +117,101 @@ def _inputs(rows: Array, label: list[str], note: str | None) -> Step:
     return step("The tokens, each a row of X", *lines, table(["", "token", "row"], shown))
 
 
-def _projections(rows: Array, weights: dict[str, Array], values: tuple[Array, Array, Array]) -> Step:
+def projected(kept: ProjectKept) -> Array:
+    """Return what a projection gave, from what it kept."""
+    return project(*kept)[0]
+
+
+def attention_steps(
+    kept: SelfAttentionKept,
+    y: Array,
+    *,
+    rotary: bool = True,
+    output: bool = True,
+    letter: str = "X",
+    norm_eps: float = 1e-6,
+) -> list[Step]:
+    """Return the steps of self-attention from what it kept.
+
+    Args:
+        kept: as `quire.scratch.attention.self_attention` gave it for one row of tokens; with more keys than queries,
+            the first keys came from a cache.
+        y: what it returned (T, D).
+        rotary: whether queries and keys were turned.
+        output: whether there is an output matrix to be shown.
+        letter: of the rows that go in.
+        norm_eps: what was added to the mean square in the norm of queries and keys, where there is one.
+    """
+    q, k, v = kept.attend.q[0], kept.attend.k[0], kept.attend.v[0]  # (H, T, K), (G, S, K) twice
+    heads, groups, first = len(q), len(k), k.shape[1] - q.shape[1]
+    steps = [_projections(kept, letter)]
+    if kept.q_norm is not None and kept.k_norm is not None:
+        steps.append(_normed(kept.q_norm, kept.k_norm, norm_eps, first))
+    if rotary:
+        steps.append(_turned(q, k[:, first:], kept.angles, first))
+    elif heads > 1:
+        steps.append(_cut(q, k, heads, groups))
+    if first:
+        steps.append(_joined(k, v, first, "'" if rotary else ""))
+    elif groups > 1:
+        values = [equation(_letter("V", group, groups), matrix(v[group])) for group in range(groups)]
+        steps.append(step("The values, cut into heads", *values))
+    for head in range(heads):
+        steps += _head(head, kept.attend, rotary)
+    steps.append(_merged(kept.o_proj.x[0], kept.o_proj.weight, y, output, heads))
+    return steps
+
+
+def _projections(kept: SelfAttentionKept, source: str) -> Step:
     lines: list[Equation | Sentence | Table] = [say("What each token asks for, what it offers, and what it gives:")]
-    for letter, name, value in zip("QKV", ("q_proj", "k_proj", "v_proj"), values, strict=True):
-        weight = Symbol(f"W_{letter}")
-        lines.append(product_of(symbol(letter), (symbol("X"), rows), (weight, weights[f"{name}.weight"].T), value))
+    for letter, part in zip("QKV", (kept.q_proj, kept.k_proj, kept.v_proj), strict=True):
+        weight = Symbol(f"W_{letter}"), part.weight.T
+        lines.append(product_of(symbol(letter), (symbol(source), part.x[0]), weight, projected(part)[0]))
     return step("Queries, keys and values", *lines)
 
 
-def _turned(q: Array, k: Array, angles: Array, heads: int, groups: int) -> Step:
-    """Show queries (H, T, K) and keys (G, T, K) after the rotation by angles (T, K/2)."""
+def _normed(q_norm: NormKept, k_norm: NormKept, eps: float, first: int) -> Step:
+    """Show queries (H, T, K) and keys (G, T, K) after their norm."""
+    lines: list[Equation | Sentence | Table] = [
+        say("Each query and each key is divided by its root mean square: no score becomes large by length alone.")
+    ]
+    for letter, norm in (("Q", q_norm), ("K", k_norm)):
+        values, before = (norm.normalised * norm.weight)[0], (norm.normalised / norm.scale)[0]
+        count, tokens = values.shape[:2]
+        lines.append(
+            say(
+                f"The {'queries' if letter == 'Q' else 'keys'}; r is what that of token {first + tokens} is divided by:"
+            )
+        )
+        for head in range(count):
+            name = Symbol("r", (head + 1,) if count > 1 else ())
+            lines.append(root_mean_square(name, before[head, -1], eps))
+            lines.append(equation(_letter(letter, head, count), matrix(values[head])))
+    return step("The norm of queries and keys, head by head", *lines)
+
+
+def _joined(k: Array, v: Array, first: int, mark: str) -> Step:
+    """Show keys and values (G, S, K) of which the first ones were read from a cache."""
+    read = f"Row{'s 1 to' if first > 1 else ''} {first}"
+    lines: list[Equation | Sentence | Table] = [
+        say(f"{read} {'are' if first > 1 else 'is'} read from the cache; only what is below was computed now:")
+    ]
+    for group in range(len(k)):
+        lines.append(equation(_letter(f"K{mark}", group, len(k)), matrix(k[group])))
+        lines.append(equation(_letter("V", group, len(k)), matrix(v[group])))
+    return step("Keys and values, with those of the cache", *lines)
+
+
+def _turned(q: Array, k: Array, angles: Array, first: int) -> Step:
+    """Show queries (H, T, K) and keys (G, T, K) after the rotation by angles (T, K/2), from position `first` on."""
+    heads, groups = len(q), len(k)
     phi = symbol("φ", tex=r"\varphi")
     lines: list[Equation | Sentence | Table] = [
         say("The token at position p turns pair i of its query and key (both count from 0) by this angle:"),
         equation(phi, times(symbol("p"), power(THETA, Negative(over(times(2, symbol("i")), symbol("K")))))),
-        say("The angles, a row for each token and a column for each pair:"),
+        say("The angles, a row for each token and a column for each pair:")
+        if not first
+        else say(f"The token stands at position {first}, since {first} stand before it. A column for each pair:"),
         equation(phi, matrix(angles)),
         say("Queries and keys, turned:"),
     ]
@@ -165,6 +238,7 @@ def _head(head: int, kept: AttendKept, rotary: bool) -> list[Step]:
     q, k, v = kept.q[0, head], kept.k[0, group], kept.v[0, group]  # (T, K)
     scores, weights = kept.scores[0, head], kept.weights[0, head]  # (T, T)
     T, K = q.shape
+    first = k.shape[0] - T  # keys of a cache, before those of these tokens
     mark = "'" if rotary else ""
     Q, K_, V = _letter(f"Q{mark}", head, heads), _letter(f"K{mark}", group, groups), _letter("V", group, groups)
     S, P, out = (_letter(name, head, heads) for name in "SPO")
@@ -179,9 +253,9 @@ def _head(head: int, kept: AttendKept, rotary: bool) -> list[Step]:
     written: list[Equation | Sentence | Table] = []
     if T <= SMALL:
         written = [
-            dot(Symbol("s", (t + 1, u + 1)), q[t].tolist(), k[u].tolist(), float(products[t, u]))
+            dot(Symbol("s", (first + t + 1, u + 1)), q[t].tolist(), k[u].tolist(), float(products[t, u]))
             for t in range(T)
-            for u in range(t + 1)
+            for u in range(first + t + 1)
         ]
     scaled = np.where(np.isinf(scores), scores, tidy(scores * math.sqrt(K), q, k.T) / math.sqrt(K))
     steps = [
@@ -196,7 +270,9 @@ def _head(head: int, kept: AttendKept, rotary: bool) -> list[Step]:
             say(
                 "Divided by the root of the width of a head, ",
                 equation(root(K), number(math.sqrt(K))),
-                ". A token sees itself and what is before it; the rest is -∞, which softmax makes 0.",
+                ". A token sees itself and what is before it; the rest is -∞, which softmax makes 0."
+                if T > 1 or not first
+                else ". The token sees all that is before it and itself: nothing is masked.",
             ),
             equation(S, matrix(scaled)),
         ),
@@ -207,14 +283,14 @@ def _head(head: int, kept: AttendKept, rotary: bool) -> list[Step]:
         ),
     ]
     last = [
-        dot(Symbol("o", (T, j + 1)), weights[T - 1].tolist(), v[:, j].tolist(), float((weights @ v)[T - 1, j]))
+        dot(Symbol("o", (first + T, j + 1)), weights[T - 1].tolist(), v[:, j].tolist(), float((weights @ v)[T - 1, j]))
         for j in range(K)
     ]
     steps.append(
         step(
             of + "what each token gathers" if of else "What each token gathers",
             product_of(out, (P, weights), (V, v), weights @ v),
-            say(f"The last row, of token {T}, written out:"),
+            last_row(first, T),
             *last,
         )
     )
@@ -222,22 +298,22 @@ def _head(head: int, kept: AttendKept, rotary: bool) -> list[Step]:
 
 
 def _softmax_rows(scores: Array, weights: Array) -> list[Equation | Sentence | Table]:
-    lines: list[Equation | Sentence | Table] = [
-        say(
-            "The first token sees only itself: its weight is ",
-            equation(Symbol("p", (1, 1)), number(weights[0, 0])),
-            ".",
-        )
-    ]
-    for t in range(1, len(scores)):
-        row = scores[t, : t + 1]
+    """Write out the softmax of each row (T, S); the first S - T keys stand before the first token."""
+    first = scores.shape[1] - scores.shape[0]
+    lines: list[Equation | Sentence | Table] = []
+    if not first:
+        alone = equation(Symbol("p", (1, 1)), number(weights[0, 0]))
+        lines.append(say("The first token sees only itself: its weight is ", alone, "."))
+    for t in range(0 if first else 1, len(scores)):
+        seen = first + t + 1
+        row = scores[t, :seen]
         powers = np.exp(row - row.max())
         below = total(*(exp(number(settled(s - row.max(), [s, row.max()]))) for s in row.tolist()))
-        lines.append(say(f"Token {t + 1}, the largest score taken off first:"))
-        lines.append(equation(Symbol("sum", (t + 1,), r"\text{sum}"), below, total(*powers), number(powers.sum())))
+        lines.append(say(f"Token {seen}, the largest score taken off first:"))
+        lines.append(equation(Symbol("sum", (seen,), r"\text{sum}"), below, total(*powers), number(powers.sum())))
         lines += [
-            equation(Symbol("p", (t + 1, u + 1)), over(powers[u], powers.sum()), number(weights[t, u]))
-            for u in range(t + 1)
+            equation(Symbol("p", (seen, u + 1)), over(powers[u], powers.sum()), number(weights[t, u]))
+            for u in range(seen)
         ]
     return lines
 

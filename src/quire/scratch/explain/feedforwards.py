@@ -7,11 +7,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from quire.scratch import activations, feedforward
 from quire.scratch.explain.activations import SHOWN, applied
-from quire.scratch.explain.explanation import Equation, Explanation, equation, say, step
+from quire.scratch.explain.explanation import Equation, Explanation, Step, equation, say, step
 from quire.scratch.explain.expressions import Symbol
 from quire.scratch.explain.neurons import layer
 from quire.scratch.explain.notation import matmul, matrix, number, symbol, times, total
-from quire.scratch.explain.products import dot, settled, tidy
+from quire.scratch.explain.products import dot, last_row, product_of, settled, tidy
+from quire.scratch.projection import project
 
 Array = NDArray[np.float64]
 
@@ -68,6 +69,58 @@ def swiglu(x: ArrayLike, gate: ArrayLike, up: ArrayLike, down: ArrayLike) -> Exp
     )
     result = {"x": row, "a": kept.a, "u": kept.u, "opened": opened, "hidden": hidden, "y": y}
     return Explanation("The feed-forward part, SwiGLU", steps, result)
+
+
+def swiglu_steps(kept: feedforward.SwiGLUKept, letter: str, *, first: int = 0) -> list[Step]:
+    """Return the steps of SwiGLU for the rows of a text, the last of them written out.
+
+    Args:
+        kept: of one text, (1, T, D).
+        letter: of the rows that go in.
+        first: tokens before the first row.
+    """
+    x, a, u, hidden = kept.gate.x[0], kept.a[0], kept.u[0], kept.down.x[0]
+    opened = activations.silu(a)
+    y = project(*kept.down)[0][0]
+    last = last_row(first, len(x))
+    source, gate, up, down = symbol(letter), _weight("gate"), _weight("up"), _weight("down")
+    sides = zip(a[-1].tolist(), opened[-1].tolist(), u[-1].tolist(), hidden[-1].tolist(), strict=True)
+    worked: list[Equation] = []
+    for i, (before, s, passes, h) in enumerate(sides, 1):
+        worked.append(equation(Symbol("s", (i,)), *applied("silu", settled(before, [before]))))
+        worked.append(equation(Symbol("h", (i,)), times(s, passes), number(h)))
+    return [
+        step(
+            "The gates of the feed-forward part",
+            product_of(symbol("A"), (source, x), (gate, kept.gate.weight.T), a),
+            last,
+            *_entries("a", x[-1], kept.gate.weight, a[-1]),
+        ),
+        step(
+            "What may pass them",
+            product_of(symbol("U"), (source, x), (up, kept.up.weight.T), u),
+            last,
+            *_entries("u", x[-1], kept.up.weight, u[-1]),
+        ),
+        step(
+            "How far each gate is open, times what may pass",
+            say("SiLU(a) = a σ(a): well below 0 it is shut, well above 0 it gives its size."),
+            equation(symbol("S"), matrix(opened)),
+            equation(symbol("H"), matrix(hidden)),
+            last,
+            *worked,
+        ),
+        step(
+            "Back to the width of the stream",
+            product_of(symbol("M"), (symbol("H"), hidden), (down, kept.down.weight.T), y),
+            last,
+            *_entries("m", hidden[-1], kept.down.weight, y[-1]),
+        ),
+    ]
+
+
+def _weight(name: str) -> Symbol:
+    return Symbol(f"W_{name}", (), f"W_{{\\text{{{name}}}}}")
 
 
 def mlp(

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quire.scratch import normalization as norms
-from quire.scratch.explain.explanation import Equation, Explanation, Step, equation, say, step
+from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step
 from quire.scratch.explain.expressions import Expression, Symbol
 from quire.scratch.explain.neurons import vector
-from quire.scratch.explain.notation import minus, number, over, power, root, symbol, times, total
-from quire.scratch.explain.products import settled
+from quire.scratch.explain.notation import matrix, minus, number, over, power, root, symbol, times, total
+from quire.scratch.explain.numbers import NumberForm
+from quire.scratch.explain.products import last_row, settled
 
 Array = NDArray[np.float64]
 EPS = symbol("ε", tex=r"\varepsilon")
@@ -98,6 +99,43 @@ def normalization(
     if bias is not None:
         raise ValueError("RMSNorm has no bias")
     return rms_norm(x, weight, eps)
+
+
+def root_mean_square(name: Symbol, row: Array, eps: float) -> Equation:
+    """Return the equation of the root of the mean square of a row, eps added: what RMSNorm divides by."""
+    mean = over(total(*(power(settled(value, [value]), 2) for value in row.tolist())), row.size)
+    return equation(name, root(total(mean, eps)), number(float(np.sqrt(np.mean(row**2) + eps))))
+
+
+def rms_norm_rows(x: Array, kept: norms.NormKept, eps: float, *, letters: tuple[str, str], first: int = 0) -> Step:
+    """Return the step that norms each row of the residual stream.
+
+    Args:
+        x: the rows (T, D).
+        kept: of their norm, (1, T, D).
+        eps: added to the mean square.
+        letters: of the rows before and after.
+        first: tokens before the first row.
+    """
+    normalised = kept.normalised[0]
+    scales = 1 / kept.scale[0, :, 0]  # (T,)
+    lines: list[Equation | Sentence | Table] = [
+        say(f"The root mean square of each row, with {NumberForm().write(eps).text} under the root:"),
+        *(root_mean_square(Symbol("r", (t,)), row, eps) for t, row in enumerate(x, first + 1)),
+        say("Each row divided by it:"),
+        equation(symbol(letters[1]), matrix(normalised)),
+        last_row(first, len(x)),
+    ]
+    lines += [
+        equation(Symbol("n", (i,)), over(settled(value, [value]), float(scales[-1])), number(small))
+        for i, (value, small) in enumerate(zip(x[-1].tolist(), normalised[-1].tolist(), strict=True), 1)
+    ]
+    if not np.all(kept.weight == 1):
+        lines.append(say("And each column times its learned weight:"))
+        weights = [[number(weight) for weight in kept.weight]]
+        lines.append(equation(symbol("w"), matrix(weights)))
+        lines.append(equation(symbol(letters[1]), matrix(normalised * kept.weight)))
+    return step(f"The norm of {letters[0]}, token by token", *lines)
 
 
 def _row(x: ArrayLike) -> Array:

@@ -88,6 +88,11 @@ def letters(name: str, rows: int, columns: int, tex: str = "") -> list[list[Symb
     return [[Symbol(name, (row, column), tex) for column in range(1, columns + 1)] for row in range(1, rows + 1)]
 
 
+def last_row(first: int, rows: int) -> Sentence:
+    """Return the sentence before the last of `rows` rows is written out, where `first` tokens stand before them."""
+    return say("Written out:" if rows == 1 else f"The last row, of token {first + rows}, written out:")
+
+
 def shape_sentence(*named: tuple[str, Array]) -> Sentence:
     """Return a sentence that says how many rows and columns each matrix has."""
     told = [
