@@ -165,13 +165,13 @@ def backpropagation() -> Figure:
                   va="center", zorder=5, fontsize=9.5)  # fmt: skip
         axes.text(at[0], at[1] - 1.9, f"$dz_{j + 1}$ = {decimal(dz1[0, j])}", ha="center", va="center", zorder=5,
                   color=ORANGE, fontsize=9.5)  # fmt: skip
-        outside = 6.4 if j == 0 else -6.4
+        outside = 7.2 if j == 0 else -7.2
         both(axes, (at[0], at[1] + outside), net.layers[0].biases[0, j], gradients["0.biases"][0, j], "$b$ ")
     box(axes, out, 9.6, 8.4, "", PALE_BLUE, BLUE)
     axes.text(out[0], out[1] + 2.0, f"$y$ = {decimal(y[0, 0])}", ha="center", va="center", zorder=5, fontsize=9.5)
     axes.text(out[0], out[1] - 1.9, f"$dz$ = {decimal(dz2[0, 0])}", ha="center", va="center", zorder=5, color=ORANGE,
               fontsize=9.5)  # fmt: skip
-    both(axes, (out[0], out[1] + 6.4), net.layers[1].biases[0, 0], gradients["1.biases"][0, 0], "$b$ ")
+    both(axes, (out[0], out[1] + 7.2), net.layers[1].biases[0, 0], gradients["1.biases"][0, 0], "$b$ ")
     box(axes, end, 9.0, 8.4, f"loss\n{decimal(loss)}", PALE_ORANGE, ORANGE)
     label(axes, (66.0, 28.0), f"target {decimal(TARGET)}", FAINT)
     label(axes, (22.0, 1.5), "black: forward, from left to right", INK)
