@@ -13,6 +13,7 @@ from quire.scratch.explain.activations import applied
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
 from quire.scratch.explain.expressions import Expression, Negative, Symbol
 from quire.scratch.explain.notation import call, exp, minus, number, over, power, symbol, times, total
+from quire.scratch.explain.numbers import SETTLED
 from quire.scratch.explain.products import settled
 
 Array = NDArray[np.float64]
@@ -245,9 +246,9 @@ def _losses_of(shares: Array, right: Array, each: list[float], loss: float, labe
 def _measures(loss: float, count: int, text_bytes: int | None) -> Step:
     lines: list[Equation | Sentence | Table] = []
     if loss < 700:
-        lines.append(
-            equation(symbol("perplexity", tex=r"\text{perplexity}"), exp(number(loss)), number(math.exp(loss)))
-        )
+        shown = float(f"{loss:.{SETTLED - 1}e}")  # e^29 is far from e^29.0000000000003, which is printed as 29 too
+        perplexity = symbol("perplexity", tex=r"\text{perplexity}")
+        lines.append(equation(perplexity, exp(shown), number(math.exp(shown))))
     bits = loss / math.log(2)
     ln2 = math.log(2)
     name = symbol("bits", tex=r"\text{bits}")
