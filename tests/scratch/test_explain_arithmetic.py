@@ -79,6 +79,7 @@ def test_optimizers(gradients, learning_rate, decay):
 
 @given(rows(2, 4), st.integers(0, 3))
 @example([0.0, 29.0], 0)
+@example([0.0, 33.0], 0)
 @settings(max_examples=12, deadline=None)
 def test_losses(numbers, chosen):
     holds(explain.cross_entropy(numbers, min(chosen, len(numbers) - 1), text_bytes=3))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -128,6 +129,13 @@ def test_what_stands_there_of_several_blocks_and_of_the_norm_of_queries():
     assert "Block 2: the norm of queries and keys, head by head" in headings
     assert "The stream that block 1 gave is the X of block 2." in two.to_text()
     assert two.title == "A transformer with 2 blocks, from tokens to scores"
+
+
+def test_a_prime_and_a_transpose_are_two_superscripts_which_katex_refuses_without_braces():
+    markdown = explain.transformer_of_words(["a", "few", "words"]).to_markdown()
+    assert r"{K'_{1}}^{\top}" in markdown
+    assert not re.search(r"'_\{\d+\}\^", markdown)
+    assert r"K'^{\top}" in explain.attention_of_words(["a", "few"]).to_markdown()
 
 
 def test_what_the_cache_holds_and_saves():

@@ -243,7 +243,9 @@ def _head(head: int, kept: AttendKept, rotary: bool) -> list[Step]:
     Q, K_, V = _letter(f"Q{mark}", head, heads), _letter(f"K{mark}", group, groups), _letter("V", group, groups)
     S, P, out = (_letter(name, head, heads) for name in "SPO")
     of = f"Head {head + 1}: " if heads > 1 else ""
-    transposed = Symbol(f"{K_.text(PLAIN)}ᵀ", (), f"{K_.latex(PLAIN)}^{{\\top}}")
+    inner = K_.latex(PLAIN)
+    braced = f"{{{inner}}}" if mark and K_.indices else inner  # a prime is a superscript: a second one needs braces
+    transposed = Symbol(f"{K_.text(PLAIN)}ᵀ", (), f"{braced}^{{\\top}}")
     products = tidy(q @ k.T, q, k.T)
     shared = []
     if groups < heads:

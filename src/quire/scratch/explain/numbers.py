@@ -8,7 +8,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 SETTLED = 14  # significant digits that float64 arithmetic on decimals keeps after a few operations
-LARGE = 1e9  # from here on a rounded number is written with a power of ten
+LARGE_SIZE = 9
+LARGE = 10.0**LARGE_SIZE  # from here on a rounded number is written with a power of ten
 SMALL = 1e-4  # and below this
 
 
@@ -56,7 +57,7 @@ class NumberForm:
         settled = _normal(full if whole else _rounded(full, SETTLED))
         size = settled.adjusted()  # the power of ten of the first digit
         decimals = max(0, -_exponent(settled))
-        if decimals <= self.digits + self.extra and size < 15:
+        if decimals <= self.digits + self.extra and size < (15 if whole else LARGE_SIZE):
             return _fixed(settled, True)
         if abs(settled) < Decimal(repr(SMALL)) or abs(settled) >= Decimal(repr(LARGE)):
             rounded = _rounded(full, min(self.digits + 1, self.significant or SETTLED))
