@@ -266,3 +266,14 @@ def test_help_and_numbers_import_no_torch():
 def test_what_is_printed_is_what_the_library_says():
     assert text("softmax", "2,1") == explain.softmax([2, 1]).to_text()
     assert text("softmax", "2,1", "--markdown") == explain.softmax([2, 1]).to_markdown()
+
+
+@pytest.mark.parametrize("option", ["--layer", "--head"])
+def test_a_part_of_a_trained_model_needs_the_model(option):
+    assert f"{option}: names a part of a trained model: it needs --run" in refused("attention", "a b", option, 1)
+
+
+def test_one_is_one():
+    assert "1 byte, 1 word." in text("bpe", "a")
+    assert "1 byte became 1 token." in text("bpe", "a")
+    assert "Softmax of 1 score\n" in text("softmax", 3)

@@ -108,7 +108,7 @@ def neuron(
 
 @learns("network")
 def network(
-    file: Path = typer.Argument(..., metavar="FILE.toml", help="inputs, [[layers]] with weights, biases, activation."),
+    file: Path = typer.Argument(..., metavar="FILE.toml", help="Inputs, and layers with weights, biases, activation."),
 ) -> Explanation:
     """Work out a network layer by layer; with a target also its loss, backpropagation and one step of learning."""
     from quire.cli.network_file import read_network
@@ -192,8 +192,8 @@ def attention(
     no_rotary: bool = typer.Option(False, "--no-rotary", help="Do not turn queries and keys by their position."),
     seed: int = typer.Option(0, metavar="N", help="Of the random embeddings and weights."),
     run: Path | None = typer.Option(None, metavar="RUN", help="Show the weights of a trained model's head instead."),
-    layer: int = typer.Option(0, metavar="L", help="With --run: which block, from 0."),
-    head: int = typer.Option(0, metavar="N", help="With --run: which of its heads, from 0."),
+    layer: int | None = typer.Option(None, metavar="L", help="With --run: which block, from 0.  [default: 0]"),
+    head: int | None = typer.Option(None, metavar="N", help="With --run: which of its heads, from 0.  [default: 0]"),
 ) -> Explanation:
     """Work out attention over words with random weights, or show where a trained model's head looks."""
     from quire.scratch import explain
@@ -202,7 +202,10 @@ def attention(
     if run is not None:
         from quire.cli.trained_head import attention_of_run
 
-        return attention_of_run(run, text, layer, head)
+        return attention_of_run(run, text, layer or 0, head or 0)
+    for name, value in (("--layer", layer), ("--head", head)):
+        if value is not None:
+            raise UsageError("names a part of a trained model: it needs --run", where=name)
     return explain.attention_of_words(
         words_of(text),
         width=whole(width, "--width", 2, 16),

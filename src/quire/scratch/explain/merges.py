@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from quire.scratch.bpe import BytePairEncoder, Merge, count_pairs, merge_pair
 from quire.scratch.explain.explanation import Code, Equation, Explanation, Sentence, Step, Table, say, step, table
+from quire.scratch.explain.notation import counted
 
 SHOWN_PAIRS = 6  # pairs of a step, the most frequent ones
 SHOWN_WORDS = 40  # words of the text after a step
@@ -74,10 +75,10 @@ def spelled(word: Iterable[bytes]) -> str:
 
 
 def _beginning(words: Words, text: str) -> Step:
-    many = len(text.encode("utf-8"))
+    sizes = f"{counted(len(text.encode('utf-8')), 'byte')}, {counted(sum(words.values()), 'word')}"
     return step(
         "The text as bytes",
-        say(f"{many} bytes, {sum(words.values())} words. A space belongs to the word after it and is shown as ␣."),
+        say(f"{sizes}. A space belongs to the word after it and is shown as ␣."),
         _words(words),
     )
 
@@ -118,12 +119,12 @@ def _merge(count: int, merge: Merge, pairs: Counter[tuple[bytes, bytes]], words:
 
 def _encoded(encoder: BytePairEncoder, text: str) -> Step:
     ids = encoder.encode(text)
-    many = len(text.encode("utf-8"))
+    size = counted(len(text.encode("utf-8")), "byte")
     shown = [encoder.tokens[id] for id in ids[:200]]
     more = f" and {len(ids) - 200} more" if len(ids) > 200 else ""
     return step(
         "The text as tokens",
         say(Code(spelled(shown)), more),
         say(Code(" ".join(map(str, ids[:200]))), more),
-        say(f"{many} bytes became {len(ids)} tokens."),
+        say(f"{size} became {counted(len(ids), 'token')}."),
     )

@@ -9,7 +9,7 @@ from quire.scratch import normalization as norms
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step
 from quire.scratch.explain.expressions import Expression, Symbol
 from quire.scratch.explain.neurons import vector
-from quire.scratch.explain.notation import matrix, minus, number, over, power, root, symbol, times, total
+from quire.scratch.explain.notation import counted, matrix, minus, number, over, power, root, symbol, times, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.products import last_row, settled
 
@@ -37,7 +37,7 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None = None, eps: float = 1e-6) -
     steps.append(_scaled("Divide each by it", row, kept.normalised, np.sqrt(np.mean(row**2) + eps)))
     steps += _weighted(kept.normalised, y, None if weight is None else scale, None)
     result = {"x": row, "weight": scale, "eps": eps, "normalised": kept.normalised, "y": y}
-    return Explanation(f"RMSNorm of {row.size} numbers", tuple(steps), result)
+    return Explanation(f"RMSNorm of {counted(row.size, 'number')}", tuple(steps), result)
 
 
 def layer_norm(
@@ -80,7 +80,7 @@ def layer_norm(
     ]
     result = {"x": row, "weight": scale, "bias": shift, "eps": eps, "mean": mean, "variance": variance}
     result |= {"normalised": kept.normalised, "y": y}
-    return Explanation(f"LayerNorm of {row.size} numbers", tuple(steps), result)
+    return Explanation(f"LayerNorm of {counted(row.size, 'number')}", tuple(steps), result)
 
 
 def normalization(

@@ -82,3 +82,8 @@ def matrix(values: Any) -> Matrix:
     if isinstance(values, np.ndarray):
         values = np.atleast_2d(values).tolist()
     return Matrix(tuple(tuple(number(entry) for entry in row) for row in values))
+
+
+def counted(count: int, noun: str) -> str:
+    """Return "1 word", "2 words"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from quire.scratch import activations
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
 from quire.scratch.explain.expressions import Symbol
-from quire.scratch.explain.notation import exp, minus, number, over, symbol, total
+from quire.scratch.explain.notation import counted, exp, minus, number, over, symbol, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.products import settled
 
@@ -69,7 +69,7 @@ def softmax(
         "sum": float(np.exp(top).sum()),
         "shares": shares,
     }
-    return Explanation(title or f"Softmax of {z.size} scores", tuple(steps), result)
+    return Explanation(title or f"Softmax of {counted(z.size, 'score')}", tuple(steps), result)
 
 
 def softmax_steps(scaled: Array, shares: Array) -> list[Step]:
