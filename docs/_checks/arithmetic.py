@@ -3,8 +3,10 @@
 python docs/_checks/arithmetic.py [PAGE...]    name the statements that are wrong, and count those that were checked
 
 `=` means exact, or rounded to the digits that are printed; an integer is exact. `≈` also allows that the numbers on the
-other side were rounded before they were printed: those with a decimal point that carry as many digits as the result.
-Sides with letters are left out, so in `z = 0.3 + 0.12 = 0.42` the second equation is checked.
+other side were rounded before they were printed: those with a decimal point and three digits or more that carry as many
+digits as the result. It allows this only where that rounding can show, where it moves the result by a quarter of its
+last digit or more; `14 / 13.0384` is 1.0738 whatever came after 13.0384. Sides with letters are left out, so in
+`z = 0.3 + 0.12 = 0.42` the second equation is checked.
 """
 
 from __future__ import annotations
@@ -21,27 +23,37 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _checks.expressions import (
-    Interval,
-    NotArithmeticError,
     Number,
     Token,
+    Value,
     evaluate,
     numbers,
     parse,
     printed,
+    without_mixed,
     without_percent,
 )
+from _checks.intervals import Interval, NotArithmeticError, ShapeError
 from _checks.pages import line_of, pages
 from _checks.signs import RELATIONS, signs
 
 EXACT = Fraction(1, 10**40)
 FULL_DIGITS = 15  # a float64 printed in full; its last digit is that of the floating-point result
 FULL = Fraction(64, 2**53)  # relative
+ROUNDED_DIGITS = 3  # a number with fewer is taken as it stands: 0.4 is four tenths
+FELT = Fraction(1, 4)  # of the last digit of a result: what the rounding of its inputs must move to count
 ENDS = frozenset({"break", "other", ",", *RELATIONS})
 BEFORE = ENDS | {"(", "[", "{"}
 AFTER = ENDS | {")", "]", "}", "cell", "row", "end"}
 SPOKEN = frozenset({"mod", "modulo", "div", "over", "plus", "minus", "times", "per"})
+OPERANDS = frozenset({"letter", "number", ")", "]", "}", "%", "other"})
+NUMERALS = frozenset(
+    {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "hundred", "million"}
+)
 JOINING = frozenset({"and", "or", "xor", "not", "to", "by", "of"})
+
+
+Cells = list[list[Number]] | None  # of a side that is nothing but printed numbers
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,9 @@ def statements(markdown: str) -> Iterator[Statement]:
         before = tokens[left[1] - 1] if left[1] else None
         if before is not None and before.kind == "word":
             spoken = before.text.lower()
-            if spoken in SPOKEN or (isinstance(left[0], Number) and (bare or spoken in JOINING)):
+            if spoken in SPOKEN and _is_operand(tokens, left[1] - 2):
+                continue
+            if isinstance(left[0], Number) and (bare or spoken in JOINING | SPOKEN):
                 continue
         text = " ".join(markdown[start : end.position + len(end.text)].split())
         yield Statement(line_of(markdown, token.position), text, left[0], token.kind, right[0])
@@ -103,6 +117,12 @@ def _left(tokens: list[Token], relation: int) -> tuple[Any, int] | None:
         if start + taken == relation:
             return tree, start
     return None
+
+
+def _is_operand(tokens: list[Token], number: int) -> bool:
+    # `x plus 2 + 3 = 5` is about x; `a mean over 2 + 3 = 5 rows` adds 2 and 3.
+    token = tokens[number] if number >= 0 else None
+    return token is not None and (token.kind in OPERANDS or token.text.lower() in NUMERALS)
 
 
 def _begins(before: Token | None, token: Token) -> bool:
@@ -141,13 +161,15 @@ def problem(statement: Statement) -> Problem | None:
         NotArithmeticError: one of its sides has no value that can be computed.
     """
     left, right = statement.left, statement.right
-    if _holds(left, statement.relation, right):
-        return None
-    if _holds(without_percent(left), statement.relation, without_percent(right)):
-        return None
-    if _in_binary(left, right) or _in_binary(right, left):
-        return None
-    return Problem(statement.line, statement.text, _shown(right), _shown(left))
+    try:
+        for read in (lambda tree: tree, without_percent, without_mixed):
+            if _holds(read(left), statement.relation, read(right)):
+                return None
+        if _in_binary(left, right) or _in_binary(right, left):
+            return None
+        return Problem(statement.line, statement.text, _shown(right), _shown(left))
+    except ShapeError as error:
+        return Problem(statement.line, statement.text, "they are equal", str(error))
 
 
 def _in_binary(value: Any, bits: Any) -> bool:
@@ -161,26 +183,37 @@ def _in_binary(value: Any, bits: Any) -> bool:
 def _holds(left: Any, relation: str, right: Any) -> bool:
     a, b = _matrix(left), _matrix(right)
     fewest = _fewest(a) or _fewest(b)
-    values = []
-    for tree, own in ((left, a), (right, b)):
-        if relation == "≈" and not (own and fewest):
-            values.append(evaluate(tree, lambda x: x.pointed and _carries(x, fewest)))
-        else:
-            values.append(evaluate(tree, lambda _: False))
-    if isinstance(values[0], Interval) != isinstance(values[1], Interval):
-        raise NotArithmeticError("a number and a matrix")
-    if isinstance(values[0], Interval):
-        return _agree(values[0], values[1], relation, a and a[0][0], b and b[0][0])
-    if [len(row) for row in values[0]] != [len(row) for row in values[1]]:
-        raise NotArithmeticError("matrices of different shape")
-    return all(
-        _agree(x, y, relation, a and a[i][j], b and b[i][j])
-        for i, (xs, ys) in enumerate(zip(*values, strict=True))
-        for j, (x, y) in enumerate(zip(xs, ys, strict=True))
-    )
+    xs, ys = (_rows(evaluate(tree, lambda _: False)) for tree in (left, right))
+    if [len(row) for row in xs] != [len(row) for row in ys]:
+        raise ShapeError(f"a matrix of {len(xs)} × {len(xs[0])} beside one of {len(ys)} × {len(ys[0])}")
+    wide_xs, wide_ys = xs, ys
+    if relation == "≈" and (a is None or b is None):
+        wide_xs, wide_ys = (
+            _rows(evaluate(tree, lambda x: x.pointed and x.digits >= ROUNDED_DIGITS and _carries(x, fewest)))
+            if own is None
+            else exact
+            for tree, own, exact in ((left, a, xs), (right, b, ys))
+        )
+    for i in range(len(xs)):
+        for j in range(len(xs[i])):
+            sides = a and a[i][j], b and b[i][j]
+            if _agree(xs[i][j], ys[i][j], relation, *sides):
+                continue
+            x, y = wide_xs[i][j], wide_ys[i][j]
+            if not (_felt(x, sides[1]) and _felt(y, sides[0]) and _agree(x, y, relation, *sides)):
+                return False
+    return True
 
 
-def _matrix(tree: Any) -> list[list[Number]] | None:
+def _felt(value: Interval, result: Number | None) -> bool:
+    return result is None or value.high - value.low >= FELT * result.unit
+
+
+def _rows(value: Value) -> list[list[Interval]]:
+    return [[value]] if isinstance(value, Interval) else value
+
+
+def _matrix(tree: Any) -> Cells:
     """Return the numbers of a side that is nothing but printed numbers."""
     if not isinstance(tree, Number) and tree[0] == "matrix":
         rows = [[printed(cell) for cell in row] for row in tree[1]]

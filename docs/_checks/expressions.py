@@ -6,19 +6,25 @@ interval of fractions, of no width where each number is taken as it is printed. 
 
 from __future__ import annotations
 
-import math
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
-PRECISE = Context(prec=60, Emin=-999_999, Emax=999_999)
-LARGEST = 5_000  # of an exponent, or the argument of exp: more is no example worked by hand
-
-
-class NotArithmeticError(ValueError):
-    """Tokens are no expression of numbers alone, or one that has no value."""
+from _checks.intervals import (
+    LARGEST,
+    PI,
+    RISING,
+    TURNING,
+    Interval,
+    NotArithmeticError,
+    ShapeError,
+    exp,
+    ln,
+    sqrt,
+    turning,
+)
 
 
 @dataclass(frozen=True)
@@ -48,27 +54,6 @@ class Number:
         return self.unit if self.cut else self.unit / 2
 
 
-@dataclass(frozen=True)
-class Interval:
-    low: Fraction
-    high: Fraction
-
-    def __add__(self, other: Interval) -> Interval:
-        return Interval(self.low + other.low, self.high + other.high)
-
-    def __neg__(self) -> Interval:
-        return Interval(-self.high, -self.low)
-
-    def __mul__(self, other: Interval) -> Interval:
-        ends = [a * b for a in (self.low, self.high) for b in (other.low, other.high)]
-        return Interval(min(ends), max(ends))
-
-    def inverse(self) -> Interval:
-        if self.low <= 0 <= self.high:
-            raise NotArithmeticError("division by zero")
-        return Interval(1 / self.high, 1 / self.low)
-
-
 def number(text: str, *, cut: bool = False) -> Number:
     """Return a printed number, thousands separators and exponent included."""
     plain = text.replace(",", "").replace("_", "").replace("{", "").replace("}", "").lower()
@@ -79,54 +64,7 @@ def number(text: str, *, cut: bool = False) -> Number:
     return Number(Fraction(plain), unit, len(fraction) - int(exponent or 0), digits, "." in mantissa, cut)
 
 
-# Functions. All but max and min grow with their argument, so an interval goes to the interval of its ends.
-
-
-def _fraction(value: Decimal) -> Fraction:
-    return Fraction(value)
-
-
-def _decimal(value: Fraction) -> Decimal:
-    return PRECISE.divide(Decimal(value.numerator), Decimal(value.denominator))
-
-
-def _exp(x: Fraction) -> Fraction:
-    if abs(x) > LARGEST:
-        raise NotArithmeticError("an exponential too large")
-    return _fraction(PRECISE.exp(_decimal(x)))
-
-
-def _ln(x: Fraction) -> Fraction:
-    if x <= 0:
-        raise NotArithmeticError("the logarithm of no positive number")
-    return _fraction(PRECISE.ln(_decimal(x)))
-
-
-def _sqrt(x: Fraction) -> Fraction:
-    if x < 0:
-        raise NotArithmeticError("the root of a negative number")
-    roots = math.isqrt(x.numerator), math.isqrt(x.denominator)
-    if roots[0] ** 2 == x.numerator and roots[1] ** 2 == x.denominator:
-        return Fraction(*roots)
-    return _fraction(PRECISE.sqrt(_decimal(x)))
-
-
-def _sigmoid(x: Fraction) -> Fraction:
-    return 1 / (1 + _exp(-x))
-
-
-RISING: dict[str, Callable[[Fraction], Fraction]] = {
-    "exp": _exp,
-    "ln": _ln,
-    "log": _ln,
-    "log2": lambda x: _ln(x) / _ln(Fraction(2)),
-    "log10": lambda x: _ln(x) / _ln(Fraction(10)),
-    "sqrt": _sqrt,
-    "tanh": lambda x: 2 * _sigmoid(2 * x) - 1,
-    "sigmoid": _sigmoid,
-    "relu": lambda x: max(x, Fraction(0)),
-}
-FUNCTIONS = frozenset(RISING) | {"max", "min"}
+FACTORS = frozenset({"(", "frac", "sqrt", "function", "e", "matrix"})  # what a number directly before it multiplies
 
 
 def parse(tokens: Sequence[Token]) -> tuple[Any, int]:
@@ -156,8 +94,12 @@ class _Reader:
 
     def sum(self) -> Any:
         tree = self.product()
+        terms = [tree]
         while self.kind() in ("+", "-"):
             tree = self._with(self.tokens[self.at].kind, tree, self.product)
+            terms.append(tree[2])
+        if len(terms) > 1 and any(isinstance(term, tuple) and term[0] == "mod" for term in terms):
+            raise NotArithmeticError("a + b mod n is read in two ways")
         return tree
 
     def _with(self, sign: str, left: Any, right: Callable[[], Any]) -> Any:
@@ -167,10 +109,11 @@ class _Reader:
     def product(self) -> Any:
         tree = self.signed()
         while True:
-            if self.kind() in ("*", "/"):
+            if self.kind() in ("*", "/", "mod"):
                 tree = self._with(self.kind(), tree, self.signed)
-            elif self.kind() in ("(", "frac", "sqrt", "function", "e", "matrix") and self._touches():
-                tree = ("*", tree, self.power())
+            elif self.kind() == "pi" or (self.kind() in FACTORS and self._touches()):
+                factor = self.power()
+                tree = ("mixed" if _is_below_one(tree, factor) else "*", tree, factor)
             else:
                 return tree
 
@@ -226,7 +169,15 @@ class _Reader:
         if kind == "number":
             text = self.take("number").text
             cut = text.endswith("…")
-            return number(text.rstrip("…"), cut=cut)
+            tree = number(text.rstrip("…"), cut=cut)
+            if self.kind() == "vulgar" and not self.tokens[self.at].spaced:
+                return ("+", tree, self.vulgar())
+            return tree
+        if kind == "vulgar":
+            return self.vulgar()
+        if kind == "pi":
+            self.at += 1
+            return ("pi",)
         if kind in ("(", "["):
             self.at += 1
             tree = self.sum()
@@ -258,6 +209,10 @@ class _Reader:
         if kind == "matrix":
             return self.matrix()
         raise NotArithmeticError(f"{kind or 'the end'} where a number should be")
+
+    def vulgar(self) -> Any:
+        above, below = unicodedata.normalize("NFKC", self.take("vulgar").text).split("⁄")
+        return ("/", number(above), number(below))
 
     def skip_group(self) -> None:
         depth = 0
@@ -315,6 +270,17 @@ def printed(tree: Any) -> Number | None:
     return None
 
 
+def _is_below_one(whole: Any, part: Any) -> bool:
+    # 1 \\frac{1}{2}: written like this, one and a half
+    return (
+        isinstance(whole, Number)
+        and isinstance(part, tuple)
+        and part[0] == "/"
+        and all(isinstance(side, Number) and not side.pointed for side in (whole, *part[1:]))
+        and part[1].value < part[2].value
+    )
+
+
 def _is_power_of_ten(tree: Any) -> bool:
     return isinstance(tree, tuple) and tree[0] in ("^", "power") and tree[1] == number("10")
 
@@ -342,6 +308,13 @@ def without_percent(tree: Any) -> Any:
     return [without_percent(part) for part in tree] if isinstance(tree, list) else tree
 
 
+def without_mixed(tree: Any) -> Any:
+    """Return a tree in which a number before a fraction is multiplied by it: `1 \\frac{1}{2}` is a half."""
+    if isinstance(tree, tuple):
+        return tuple("*" if part == "mixed" else without_mixed(part) for part in tree)
+    return [without_mixed(part) for part in tree] if isinstance(tree, list) else tree
+
+
 Value = Any  # an Interval, or rows of them
 
 
@@ -355,6 +328,8 @@ def evaluate(tree: Any, rounded: Callable[[Number], bool]) -> Value:
         spread = tree.half if rounded(tree) else Fraction(0)
         return Interval(tree.value - spread, tree.value + spread)
     kind = tree[0]
+    if kind == "pi":
+        return Interval(PI, PI)
     if kind == "matrix":
         return [[_scalar(evaluate(cell, rounded)) for cell in row] for row in tree[1]]
     if kind == "call":
@@ -376,13 +351,24 @@ def evaluate(tree: Any, rounded: Callable[[Number], bool]) -> Value:
         if exponent.low != exponent.high:
             raise NotArithmeticError("an exponent that is not known")
         return _power(_scalar(left), exponent.low)
-    if kind == "+":
+    if kind in ("+", "mixed"):
         return _add(left, right)
     if kind == "-":
         return _add(left, _each(right, lambda x: -x))
     if kind == "/":
         return _multiply(left, _scalar(right).inverse())
+    if kind == "mod":
+        return _remainder(_scalar(left), _scalar(right))
     return _multiply(left, right)
+
+
+def _remainder(left: Interval, right: Interval) -> Interval:
+    if right.low != right.high or right.low <= 0:
+        raise NotArithmeticError("a remainder by what is no one positive number")
+    times = left.low // right.low
+    if left.high // right.low != times:
+        raise NotArithmeticError("a remainder that is not known")
+    return Interval(left.low - times * right.low, left.high - times * right.low)
 
 
 def _exact(tree: Any) -> Fraction:
@@ -399,15 +385,19 @@ def _each(value: Value, function: Callable[[Interval], Interval]) -> Value:
     return function(value) if isinstance(value, Interval) else [[function(cell) for cell in row] for row in value]
 
 
+def _size(value: Value) -> str:
+    return "a number" if isinstance(value, Interval) else f"a matrix of {len(value)} × {len(value[0])}"
+
+
 def _add(left: Value, right: Value) -> Value:
     if isinstance(left, Interval) and isinstance(right, Interval):
         return left + right
     if isinstance(left, Interval) or isinstance(right, Interval) or len(left[0]) != len(right[0]):
-        raise NotArithmeticError("shapes that cannot be added")
+        raise ShapeError(f"a sum of {_size(left)} and {_size(right)}")
     if len(right) == 1:  # one row of biases is added to every row
         right = right * len(left)
     if len(left) != len(right):
-        raise NotArithmeticError("shapes that cannot be added")
+        raise ShapeError(f"a sum of {_size(left)} and {_size(right)}")
     return [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(left, right, strict=True)]
 
 
@@ -417,7 +407,7 @@ def _multiply(left: Value, right: Value) -> Value:
     if isinstance(right, Interval):
         return _each(left, lambda x: x * right)
     if len(left[0]) != len(right):
-        raise NotArithmeticError("shapes that cannot be multiplied")
+        raise ShapeError(f"a product of {_size(left)} and {_size(right)}")
     zero = Interval(Fraction(0), Fraction(0))
     return [
         [sum((a * b for a, b in zip(row, column, strict=True)), zero) for column in zip(*right, strict=True)]
@@ -432,8 +422,8 @@ def _power(base: Interval, exponent: Fraction) -> Interval:
         if base.low <= 0:
             raise NotArithmeticError("a root of no positive number")
         if exponent == Fraction(1, 2):
-            return Interval(_sqrt(base.low), _sqrt(base.high))
-        ends = [_exp(exponent * _ln(end)) for end in (base.low, base.high)]
+            return Interval(sqrt(base.low), sqrt(base.high))
+        ends = [exp(exponent * ln(end)) for end in (base.low, base.high)]
         return Interval(min(ends), max(ends))
     if exponent < 0:
         return _power(base, -exponent).inverse()
@@ -446,6 +436,8 @@ def _power(base: Interval, exponent: Fraction) -> Interval:
 def _call(name: str, arguments: list[Value]) -> Value:
     if name in RISING:
         return _each(arguments[0], lambda x: Interval(RISING[name](x.low), RISING[name](x.high)))
+    if name in TURNING:
+        return _each(arguments[0], lambda x: turning(name, x))
     known = [_scalar(argument) for argument in arguments]
     choose = max if name == "max" else min
     return Interval(choose(x.low for x in known), choose(x.high for x in known))

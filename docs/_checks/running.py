@@ -86,7 +86,8 @@ class PageRun:
             (part.shown or "").split("\n"), output.split("\n"), "the page", "what came out", lineterm="", n=2
         )
         repair = f"if what came out is right: python docs/refresh.py {relative}"
-        return "\n".join([f"{relative}:{part.line}: this {part.kind} {reason}", *difference, repair])
+        what = {"python": "block", "console": "command", "computed": "region"}[part.kind]
+        return "\n".join([f"{relative}:{part.line}: this {what} {reason}", *difference, repair])
 
     def _write(self, part: Part) -> None:
         name = PurePosixPath(part.name)

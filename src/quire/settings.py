@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -72,8 +72,16 @@ def _sentences(settings: type[Settings], error: ValidationError) -> list[str]:
 def _known_keys(settings: type[Settings], path: Sequence[Any]) -> list[str]:
     group: Any = settings
     for part in path:
-        group = group.model_fields[part].annotation
+        if isinstance(part, str):  # a number is a place in a list, whose items were found with the list
+            group = _settings_in(group.model_fields[part].annotation)
     return sorted(group.model_fields)
+
+
+def _settings_in(annotation: Any) -> Any:
+    """Return the Settings class that an annotation such as `list[Layer]` or `Layer | None` is about, or None."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _settings_in(part)) is not None), None)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -4,7 +4,9 @@ import io
 import re
 from pathlib import Path
 
+import pytest
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinxcontrib import katex
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -45,6 +47,20 @@ def test_a_formula_that_cannot_be_drawn_is_named_with_its_page_and_line(tmp_path
 def test_what_katex_would_draw_and_latex_would_not_is_refused(tmp_path):
     _, warnings = build(tmp_path, "# T\n\nA $größe$.\n")
     assert "cannot be drawn" in warnings
+
+
+def test_a_node_that_is_gone_ends_the_build(tmp_path, monkeypatch):
+    monkeypatch.setattr(katex, "RENDER_TIMEOUT", 0.5)
+    build(tmp_path, "# T\n\nA $z = x^2$.\n")
+    server = katex.KaTeXServer.katex_server
+    server.process.kill()
+    server.process.wait()
+    (tmp_path / "again").mkdir()
+    try:
+        with pytest.raises(ExtensionError, match="Node, which draws the formulas"):
+            build(tmp_path / "again", "# T\n\nA $z = x^2$ and $y$.\n")
+    finally:
+        katex.KaTeXServer.katex_server = None
 
 
 def test_style_and_fonts_are_those_of_the_katex_that_draws():

@@ -73,6 +73,11 @@ def test_random_weights_keep_the_size_of_the_signal():
     assert 1.9 < random_layer(400, 300, "relu", np.random.default_rng(0)).weights.var() * 400 < 2.1
 
 
+def backward_of(shape):
+    layer = Layer(np.ones((2, 3)), np.zeros(3), "tanh")
+    return layer.backward(np.ones(shape), layer.forward(np.ones((4, 2)))[1])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -81,6 +86,8 @@ def test_random_weights_keep_the_size_of_the_signal():
         (lambda: Layer([[1.0]], [np.nan]), "the biases hold a number that is not finite"),
         (lambda: Layer([[1.0]], [0.0], "none"), "'none' is no activation"),
         (lambda: Layer([[1.0], [2.0]], [0.0]).forward([[1.0, 2.0, 3.0]]), r"\(examples, 2\).*they have \(1, 3\)"),
+        (lambda: backward_of((1, 1)), r"outputs of shape \(4, 3\) must have that shape, not \(1, 1\)"),
+        (lambda: backward_of((3,)), r"not \(3,\)"),
         (lambda: collapse(Layer([[1.0]], [0.0], "identity"), Layer([[1.0], [2.0]], [0.0])), "cannot follow"),
     ],
 )

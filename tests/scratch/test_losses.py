@@ -70,6 +70,7 @@ def test_the_gradient_of_each_row_sums_to_zero(number, seed):
         (lambda: mean_squared_error([1.0], [1.0, 2.0]), r"outputs of shape \(1,\) need targets of the same shape"),
         (lambda: mean_squared_error([], []), "outputs of shape"),
         (lambda: binary_cross_entropy([0.0], [2.0]), "must be from 0 to 1"),
+        (lambda: binary_cross_entropy([0.0], [float("nan")]), "must be from 0 to 1"),
         (lambda: cross_entropy([[0.0, 1.0]], [2]), "class 2 is not among the 2 classes from 0 to 1"),
         (lambda: cross_entropy([[0.0, 1.0]], [-1]), "class -1 is not among"),
         (lambda: cross_entropy([[0.0, 1.0]], [0.0]), "classes must be whole numbers"),

@@ -42,6 +42,7 @@ def test_it_is_f_of_the_exact_sum(pairs, bias, name):
         (lambda: Neuron([1.0])([float("nan")]), "number 1 of the inputs is nan"),
         (lambda: Neuron([1.0, float("inf")]), "number 2 of the weights is inf"),
         (lambda: Neuron([1.0], float("nan")), "the bias is nan"),
+        (lambda: Neuron([1.0], "x"), "the bias is x; it must be a finite number"),
         (lambda: Neuron([1.0], 0.0, "step"), "'step' is no activation"),
     ],
 )

@@ -96,3 +96,18 @@ def test_what_does_not_fit_is_told():
         rms_norm(np.ones((2, 3)), np.ones(2))
     with pytest.raises(ValueError, match=r"the bias must have one number for each column"):
         layer_norm(np.ones((2, 3)), np.ones(3), np.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("norm", "row"),
+    [
+        (lambda x, eps: rms_norm(x, [1.0, 1.0], eps), [0.0, 0.0]),
+        (lambda x, eps: layer_norm(x, [1.0, 1.0], [0.0, 0.0], eps), [3.0, 3.0]),
+    ],
+)
+def test_what_cannot_be_scaled_is_told(norm, row):
+    with pytest.raises(ValueError, match="eps must be above 0 for it"):
+        norm(row, 0.0)
+    with pytest.raises(ValueError, match="eps must be 0 or more, not -1"):
+        norm(row, -1.0)
+    assert norm([1.0, 2.0], 0.0)[0].shape == (2,)

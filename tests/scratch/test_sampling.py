@@ -132,7 +132,7 @@ def test_tokens_are_drawn_as_often_as_they_are_likely():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: keep_top_k([1.0], -1), "top-k must be 0 .* or more, not -1"),
+        (lambda: keep_top_k([1.0], -1), "top-k must be a whole number, 0 .* or more, not -1"),
         (lambda: keep_top_p([1.0], 0.0), "top-p must be more than 0 and at most 1, not 0.0"),
         (lambda: keep_top_p([1.0], float("nan")), "top-p must be"),
         (lambda: keep_min_p([1.0], 1.5), "min-p must be 0 to 1, not 1.5"),
@@ -150,3 +150,14 @@ def test_tokens_are_drawn_as_often_as_they_are_likely():
 def test_what_is_out_of_bounds_is_told(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("logits", [[np.nan, 1.0], [-np.inf, -np.inf], [np.inf, 0.0]])
+def test_logits_without_a_largest_number_are_told(logits):
+    with pytest.raises(ValueError, match="the row must hold a number at its largest place"):
+        distribution(logits)
+
+
+def test_a_top_k_that_is_no_number_of_tokens_is_told():
+    with pytest.raises(ValueError, match="top-k must be a whole number"):
+        keep_top_k([1.0, 2.0], 1.5)

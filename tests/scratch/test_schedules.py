@@ -44,3 +44,5 @@ def test_steps_out_of_range_are_told(schedule):
         schedule(10, 10, 1.0)
     with pytest.raises(ValueError, match="a warmup of 10 steps does not fit into 10"):
         schedule(0, 10, 1.0, 10)
+    with pytest.raises(ValueError, match="a learning rate must be 0 or more, not -1"):
+        schedule(0, 10, -1.0)

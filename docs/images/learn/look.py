@@ -19,6 +19,7 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#AA4
 INK, FAINT, RULE, CARD = "#1A1A1A", "#595959", "#E3E3E3", "#FFFFFF"
 PALE_BLUE, PALE_ORANGE, PALE_GREY = "#DCEBF5", "#FBE6D6", "#F4F4F4"
 WIDTH = 7.2  # inches: 691 px in a browser
+EDGE = 0.005  # inches that may stand over, for rounding
 
 SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "quire",  # else the names inside an SVG are drawn by lot
@@ -57,9 +58,18 @@ def look() -> Iterator[None]:
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
-    """Write a figure as `name`.svg into `folder` and return the file."""
+    """Write a figure as `name`.svg into `folder` and return the file.
+
+    Raises:
+        ValueError: a word or a line of it would be cut off at the edge.
+    """
     file = folder / f"{name}.svg"
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, facecolor=CARD)
+    width, height = figure.get_size_inches()
+    drawn: Any = figure.get_tightbbox()  # where things came to stand while the file was written
+    if min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) < -EDGE:
+        file.unlink()
+        raise ValueError(f"{name} is cut off: it reaches from {drawn.min} to {drawn.max} of {width} x {height} inches")
     return file
 
 

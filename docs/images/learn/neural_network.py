@@ -356,8 +356,9 @@ def and_plane() -> Figure:
 def xor() -> Figure:
     """Left: the regions that two hidden neurons make. Right: the same four rows as those neurons hand them on."""
     net, _ = learn_gate("xor", hidden=2, steps=1000, seed=0)
-    figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.3))
     outside, inside = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.07, right=0.98, top=0.93, bottom=0.2, wspace=0.3)
     plane(outside, "The plane of the inputs")
     ticks = np.linspace(-0.5, 1.7, 221)
     mesh = np.meshgrid(ticks, ticks)
@@ -376,6 +377,7 @@ def xor() -> Figure:
     )  # fmt: skip
     across, up = line_ends(w.tolist(), b, -1.3, 1.3)
     inside.plot(across, up, color=BLUE, lw=2)
+    outside.plot([], [], color=BLUE, lw=2, label="output = 0.5")
     inside.fill_between(across, up, np.sign(w[1]) * 9, color=PALE_BLUE, zorder=0)
     gate_points(inside, "xor", hidden)
     groups: dict[tuple[float, float], list[str]] = {}
@@ -387,5 +389,5 @@ def xor() -> Figure:
         inside.annotate("\n".join(names), at, (0, 11 if at[1] < 0.6 else -17), textcoords="offset points",
                         ha="left" if at[0] < 0 else "right", fontsize=9)  # fmt: skip
     handles, names = outside.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=4)
+    figure.legend(handles, names, loc="lower center", ncols=5)
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from learn.boxes import PALE, arrow, box, canvas
 from learn.look import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, RULE, look, save
@@ -38,7 +39,7 @@ def draw(folder: Path) -> list[Path]:
 def draw_merges(folder: Path) -> Path:
     """Draw a piece of the text as tokens before and after each merge."""
     whole = BytePairEncoder.train(TEXT, 6)
-    figure, axes = canvas(7.2, 3.3)
+    figure, axes = canvas(7.2, 3.38)
     letter, top = 0.255, 2.95
     for count in range(len(whole.merges) + 1):
         encoder = BytePairEncoder(whole.merges[:count])
@@ -57,7 +58,7 @@ def draw_merges(folder: Path) -> Path:
             box(axes, x + width / 2, y, width - 0.045, 0.32, token, colour, family="DejaVu Sans Mono")
             x += width
         axes.text(7.1, y, f"{len(tokens)}", ha="right", va="center", fontsize=11)
-    axes.text(7.1, top + 0.19, "tokens", ha="right", va="center", fontsize=9.5, color=FAINT)
+    axes.text(7.1, top + 0.27, "tokens", ha="right", va="center", fontsize=9.5, color=FAINT)
     return save(figure, folder, "merges")
 
 
@@ -126,17 +127,20 @@ def offset(word: str, place: int) -> tuple[int, int]:
 
 def draw_waves(folder: Path) -> Path:
     """Draw the sinusoidal positions as a table of colours, with four of its columns as curves."""
-    waves = sinusoidal(64, 32)  # (T, D)
+    waves = sinusoidal(64, 16)  # (T, D)
     figure = Figure(figsize=(7.2, 5.6))
     axes = figure.add_axes((0.09, 0.53, 0.735, 0.41))
-    image = axes.imshow(waves.T, aspect="auto", cmap="PuOr", vmin=-1, vmax=1, interpolation="nearest")
+    colours = matplotlib.colormaps["PuOr"].resampled(21)
+    mesh = axes.pcolormesh(waves.T, cmap=colours, vmin=-1, vmax=1)
+    axes.invert_yaxis()
+    axes.set_yticks([0.5, 4.5, 8.5, 12.5], ["0", "4", "8", "12"])
     axes.set_ylabel("column of the row")
-    axes.set_title("The row of 32 numbers that is added at each position", loc="left")
+    axes.set_title("The row of 16 numbers that is added at each position", loc="left")
     axes.grid(visible=False)
-    bar = figure.colorbar(image, cax=figure.add_axes((0.845, 0.53, 0.018, 0.41)))
+    bar = figure.colorbar(mesh, cax=figure.add_axes((0.845, 0.53, 0.018, 0.41)))
     bar.set_ticks([-1, 0, 1])
     axes = figure.add_axes((0.09, 0.1, 0.735, 0.31))
-    for column, colour, style in ((0, BLUE, "-"), (4, ORANGE, "--"), (8, GREEN, "-."), (16, PURPLE, ":")):
+    for column, colour, style in ((0, BLUE, "-"), (2, ORANGE, "--"), (4, GREEN, "-."), (8, PURPLE, ":")):
         axes.plot(waves[:, column], style, color=colour, linewidth=2, label=f"column {column}")
     axes.set_xlim(-0.5, 63.5)
     axes.set_xlabel("position")
@@ -169,7 +173,7 @@ def draw_turns(folder: Path) -> Path:
         axes.axhline(0, color=RULE, linewidth=1, zorder=0)
         axes.axvline(0, color=RULE, linewidth=1, zorder=0)
         axes.set_title(f"q·k = {q @ k:.4f}", fontsize=11)
-    axes = figure.add_axes((0.575, 0.16, 0.41, 0.7))
+    axes = figure.add_axes((0.575, 0.27, 0.41, 0.6))
     distances = np.arange(0, 41)
     for width, colour, style in ((2, FAINT, ":"), (32, BLUE, "-")):
         row = np.ones((1, width)) / np.sqrt(width)
@@ -182,6 +186,6 @@ def draw_turns(folder: Path) -> Path:
     axes.set_title("q·k of two equal rows of length 1", loc="left", fontsize=11)
     axes.set_ylim(-1.05, 1.05)
     axes.grid(axis="y", color=RULE)
-    axes.legend(loc="lower right", frameon=True, edgecolor="none", facecolor=PALE[FAINT], fontsize=8.5)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=8.5)
     figure.text(0.255, 0.06, "dotted: as they are at position 0", ha="center", fontsize=9.5, color=INK)
     return save(figure, folder, "rotary")

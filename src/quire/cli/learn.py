@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import math
 import re
 import sys
 from collections.abc import Callable
@@ -15,14 +14,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
+from quire.cli.learn_input import integers, one, row, sentence, utf8, whole, words_of
 from quire.errors import UsageError
 
 if TYPE_CHECKING:
     from quire.scratch.explain import Explanation
-
-MOST = 64  # numbers of one row, tokens, neurons: what is still readable on paper
-LARGEST = 1e6
-LONGEST = 2000  # characters of a text
 
 HELP = """Work out a neuron, a network, attention and more, step by step with all numbers.
 
@@ -32,6 +28,7 @@ quire learn network net.toml
 quire learn gate xor --hidden 3
 quire learn softmax 2,1,0.1 --temperature 0.5
 quire learn attention "a few words"
+quire learn transformer "the cat sat on"
 quire learn bpe "low lower lowest" --merges 3
 
 Every command takes --markdown and --json.
@@ -93,45 +90,6 @@ def learns(name: str) -> Callable[[Callable[..., Explanation]], Callable[..., No
     return register
 
 
-# ---- what is read of the command line ------------------------------------------------------------------------------
-
-
-def row(text: str, where: str) -> list[float]:
-    """Return the numbers of `2,-1,0.5`. Raises `UsageError` that says which one is wrong and how."""
-    words = text.strip().split(",")
-    if words == [""]:
-        raise UsageError("there is no number", where=where, hint="Numbers are joined by commas, as in 2,-1,0.5")
-    if len(words) > MOST:
-        raise UsageError(f"{len(words)} numbers; at most {MOST} can be followed on paper", where=where)
-    return [one(word, f"{where}, number {count}") for count, word in enumerate(words, 1)]
-
-
-def one(text: str | float, where: str) -> float:
-    """Return a finite number of a size that can be shown. Raises `UsageError` that says what it is instead."""
-    shown = str(text).strip()
-    if not shown:
-        raise UsageError("nothing stands there; a number is needed", where=where)
-    try:
-        value = float(shown)
-    except ValueError:
-        raise UsageError(f"{shown!r} is not a number", where=where) from None
-    if not math.isfinite(value):
-        raise UsageError(f"{shown} is not a finite number", where=where)
-    if abs(value) > LARGEST:
-        raise UsageError(f"{shown} is too large; from {-LARGEST:,.0f} to {LARGEST:,.0f} is allowed", where=where)
-    return value
-
-
-def whole(value: int, where: str, least: int, most: int) -> int:
-    """Return `value` if it is from `least` to `most`. Raises `UsageError` otherwise."""
-    if not least <= value <= most:
-        raise UsageError(f"{value} is not from {least:,} to {most:,}", where=where)
-    return value
-
-
-# ---- the commands --------------------------------------------------------------------------------------------------
-
-
 @learns("neuron")
 def neuron(
     *,
@@ -150,7 +108,7 @@ def neuron(
 
 @learns("network")
 def network(
-    file: Path = typer.Argument(..., metavar="FILE.toml", help="inputs, [[layers]] with weights, biases, activation."),
+    file: Path = typer.Argument(..., metavar="FILE.toml", help="Inputs, and layers with weights, biases, activation."),
 ) -> Explanation:
     """Work out a network layer by layer; with a target also its loss, backpropagation and one step of learning."""
     from quire.cli.network_file import read_network
@@ -222,3 +180,201 @@ def example(name: str = typer.Argument(..., help="Which; a wrong name lists them
     if name not in EXAMPLES:
         raise UsageError(f"{name!r} is no solved example; there are {', '.join(EXAMPLES)}")
     return EXAMPLES[name]()
+
+
+@learns("attention")
+def attention(
+    text: str = typer.Argument(..., metavar="TEXT", help="A few words; each is a token."),
+    *,
+    width: int = typer.Option(4, metavar="D", help="Numbers of an embedding."),
+    heads: int = typer.Option(1, metavar="H", help="Query heads; each is D / H wide, which must be even."),
+    kv_heads: int | None = typer.Option(None, metavar="G", help="Key and value heads; G divides H.  [default: H]"),
+    no_rotary: bool = typer.Option(False, "--no-rotary", help="Do not turn queries and keys by their position."),
+    seed: int = typer.Option(0, metavar="N", help="Of the random embeddings and weights."),
+    run: Path | None = typer.Option(None, metavar="RUN", help="Show the weights of a trained model's head instead."),
+    layer: int | None = typer.Option(None, metavar="L", help="With --run: which block, from 0.  [default: 0]"),
+    head: int | None = typer.Option(None, metavar="N", help="With --run: which of its heads, from 0.  [default: 0]"),
+) -> Explanation:
+    """Work out attention over words with random weights, or show where a trained model's head looks."""
+    from quire.scratch import explain
+
+    sentence(text)
+    if run is not None:
+        from quire.cli.trained_head import attention_of_run
+
+        return attention_of_run(run, text, layer or 0, head or 0)
+    for name, value in (("--layer", layer), ("--head", head)):
+        if value is not None:
+            raise UsageError("names a part of a trained model: it needs --run", where=name)
+    return explain.attention_of_words(
+        words_of(text),
+        width=whole(width, "--width", 2, 16),
+        num_heads=whole(heads, "--heads", 1, 8),
+        num_kv_heads=None if kv_heads is None else whole(kv_heads, "--kv-heads", 1, 8),
+        seed=whole(seed, "--seed", 0, 2**32 - 1),
+        rotary=not no_rotary,
+    )
+
+
+@learns("transformer")
+def transformer(
+    text: str = typer.Argument(..., metavar="TEXT", help="A few words; each is a token, the last is to be predicted."),
+    *,
+    width: int = typer.Option(4, metavar="D", help="Numbers of an embedding."),
+    layers: int = typer.Option(1, metavar="N", help="Blocks, 1 to 4."),
+    heads: int = typer.Option(2, metavar="H", help="Query heads; each is D / H wide, which must be even."),
+    kv_heads: int | None = typer.Option(None, metavar="G", help="Key and value heads; G divides H.  [default: H]"),
+    hidden: int = typer.Option(4, metavar="F", help="Width inside the feed-forward part."),
+    qk_norm: bool = typer.Option(False, "--qk-norm", help="Normalise queries and keys, head by head."),
+    cached: bool = typer.Option(False, "--cached", help="Work out the step that reads the last word with the cache."),
+    seed: int = typer.Option(0, metavar="N", help="Of the random weights."),
+) -> Explanation:
+    """Work out a whole transformer with random weights: from words to the scores of the next one, and to its loss."""
+    from quire.scratch import explain
+
+    return explain.transformer_of_words(
+        words_of(text),
+        width=whole(width, "--width", 2, 16),
+        num_layers=whole(layers, "--layers", 1, 4),
+        num_heads=whole(heads, "--heads", 1, 8),
+        num_kv_heads=None if kv_heads is None else whole(kv_heads, "--kv-heads", 1, 8),
+        hidden=whole(hidden, "--hidden", 1, 16),
+        qk_norm=qk_norm,
+        seed=whole(seed, "--seed", 0, 2**32 - 1),
+        cached=cached,
+    )
+
+
+@learns("bpe")
+def bpe(
+    text: str = typer.Argument(..., metavar="TEXT", help="What the merges are learned from."),
+    *,
+    merges: int = typer.Option(10, metavar="N", help="How many at most."),
+) -> Explanation:
+    """Work out the byte-pair merges that a text teaches: counts, ties, the text after each."""
+    from quire.scratch import explain
+
+    return explain.bpe(sentence(text), whole(merges, "--merges", 0, 200))
+
+
+@learns("rotary")
+def rotary(
+    x: str = typer.Argument(..., metavar="X,X,...", help="A query or key of one head: an even number of numbers."),
+    *,
+    position: str = typer.Option("1", metavar="P", help="Of its token, from 0."),
+    theta: str = typer.Option("10000", metavar="T", help="Base of the wavelengths."),
+) -> Explanation:
+    """Work out how rotary positions turn a query or a key."""
+    from quire.scratch import explain
+
+    return explain.rotary(row(x, "X"), one(position, "--position"), one(theta, "--theta"))
+
+
+@learns("norm")
+def norm(
+    x: str = typer.Argument(..., metavar="X,X,...", help="A row of the residual stream."),
+    *,
+    kind: str = typer.Option("rms", metavar="rms|layer", help="RMSNorm or LayerNorm."),
+    weight: str | None = typer.Option(None, metavar="W,W,...", help="The learned weights.  [default: all 1]"),
+    bias: str | None = typer.Option(None, metavar="B,B,...", help="Of LayerNorm.  [default: all 0]"),
+    eps: str = typer.Option("1e-6", metavar="E", help="Added under the root."),
+) -> Explanation:
+    """Work out the norm of a row."""
+    from quire.scratch import explain
+
+    weights = None if weight is None else row(weight, "--weight")
+    biases = None if bias is None else row(bias, "--bias")
+    return explain.normalization(row(x, "X"), weights, biases, kind=kind, eps=one(eps, "--eps"))
+
+
+@learns("optimizer")
+def optimizer(
+    name: str = typer.Argument(..., metavar="sgd|momentum|adamw", help="Which."),
+    gradients: str = typer.Argument(..., metavar="G,G,...", help="The gradient of each step."),
+    *,
+    weight: str = typer.Option("1", metavar="W", help="Where the weight begins."),
+    learning_rate: str = typer.Option("0.1", metavar="R", help="The learning rate."),
+    momentum: str = typer.Option("0.9", metavar="M", help="Of momentum: how much of the velocity stays."),
+    betas: str = typer.Option("0.9,0.999", metavar="B,B", help="Of AdamW: how much of both means stays."),
+    eps: str = typer.Option("1e-8", metavar="E", help="Of AdamW: against division by 0."),
+    weight_decay: str = typer.Option("0.01", metavar="D", help="Of AdamW."),
+) -> Explanation:
+    """Work out the steps of an optimizer on one weight."""
+    from quire.scratch import explain
+
+    start, steps, rate = one(weight, "--weight"), row(gradients, "G"), one(learning_rate, "--learning-rate")
+    if name == "sgd":
+        return explain.sgd(start, steps, rate)
+    if name == "momentum":
+        return explain.momentum(start, steps, rate, one(momentum, "--momentum"))
+    if name != "adamw":
+        raise UsageError(f"{name!r} is no optimizer; there are sgd, momentum, adamw")
+    both = row(betas, "--betas")
+    if len(both) != 2:
+        raise UsageError(f"{len(both)} given; there are two, as in 0.9,0.999", where="--betas")
+    small, decay = one(eps, "--eps"), one(weight_decay, "--weight-decay")
+    return explain.adamw(start, steps, rate, betas=(both[0], both[1]), eps=small, weight_decay=decay)
+
+
+@learns("schedule")
+def schedule(
+    name: str = typer.Argument(..., metavar="constant|linear|cosine", help="Which."),
+    *,
+    steps: int = typer.Option(..., metavar="N", help="How many there are."),
+    at: str = typer.Option(..., metavar="S,S,...", help="The steps to work out, counted from 0."),
+    peak: str = typer.Option("0.001", metavar="R", help="The highest rate."),
+    warmup: int = typer.Option(0, metavar="N", help="Steps in which the rate rises to the peak."),
+    final: str = typer.Option("0", metavar="R", help="The rate of the last step; a constant one has none."),
+) -> Explanation:
+    """Work out the learning rate of a schedule at given steps."""
+    from quire.scratch import explain
+
+    wanted = integers(at, "--at")
+    whole(steps, "--steps", 1, 10**9)
+    return explain.schedule(name, wanted, steps, one(peak, "--peak"), warmup, one(final, "--final"))
+
+
+@learns("cross-entropy")
+def cross_entropy(
+    scores: str = typer.Argument(..., metavar="Z,Z,...", help="The scores of the classes."),
+    *,
+    right: int = typer.Option(..., "--class", metavar="N", help="The right class, from 0."),
+) -> Explanation:
+    """Work out the loss of a prediction, its perplexity, its bits and its gradient."""
+    from quire.scratch import explain
+
+    return explain.cross_entropy(row(scores, "Z"), right)
+
+
+@learns("sampling")
+def sampling(
+    scores: str = typer.Argument(..., metavar="Z,Z,...", help="The scores of the tokens."),
+    *,
+    tokens: str | None = typer.Option(None, metavar="A,B,...", help="What the tokens are.  [default: their ids]"),
+    temperature: str = typer.Option("1", metavar="T", help="Divides the scores; 0 takes the likeliest token."),
+    top_k: int = typer.Option(0, metavar="K", help="Keep the K likeliest; 0 keeps all."),
+    top_p: str = typer.Option("1", metavar="P", help="Keep the likeliest until their mass reaches P."),
+    min_p: str = typer.Option("0", metavar="P", help="Keep what has at least P of the share of the likeliest."),
+    repetition_penalty: str = typer.Option("1", metavar="R", help="Makes tokens that were seen less likely."),
+    seen: str | None = typer.Option(None, metavar="N,N,...", help="Ids of the tokens so far."),
+    uniform: str | None = typer.Option(None, metavar="U", help="Draw a token with this random number of [0, 1)."),
+) -> Explanation:
+    """Work out what each setting does to the distribution of the next token."""
+    from quire.scratch import explain
+
+    ids = [] if seen is None else integers(seen, "--seen")
+    names = None if tokens is None else utf8(tokens).split(",")
+    logits = row(scores, "Z")
+    if names is not None and len(names) != len(logits):
+        raise UsageError(f"{len(names)} tokens for {len(logits)} scores", where="--tokens")
+    return explain.sampling(
+        logits,
+        names=names,
+        temperature=one(temperature, "--temperature"),
+        top_k=top_k,
+        top_p=one(top_p, "--top-p"),
+        min_p=one(min_p, "--min-p"),
+        repetition_penalty=one(repetition_penalty, "--repetition-penalty"),
+        seen=ids,
+        uniform=None if uniform is None else one(uniform, "--uniform"),
+    )

@@ -81,7 +81,12 @@ class Layer:
         Args:
             dY: gradient of the loss with respect to Y (B, m).
             kept: what `forward` returned.
+
+        Raises:
+            ValueError: dY does not have the shape of Y.
         """
+        if dY.shape != kept.Z.shape:
+            raise ValueError(f"the gradient of outputs of shape {kept.Z.shape} must have that shape, not {dY.shape}")
         dZ = dY * self.activation.derivative(kept.Z)  # (B, m)
         gradients = {"weights": kept.X.T @ dZ, "biases": dZ.sum(axis=0, keepdims=True)}
         return dZ @ self.weights.T, gradients

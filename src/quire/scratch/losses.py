@@ -39,7 +39,7 @@ def binary_cross_entropy(z: ArrayLike, target: ArrayLike) -> tuple[float, Array]
         ValueError: the shapes differ, or a target is not from 0 to 1.
     """
     logits, targets = _same_shape(z, target)
-    if ((targets < 0) | (targets > 1)).any():
+    if not ((targets >= 0) & (targets <= 1)).all():
         raise ValueError("targets of the binary cross-entropy must be from 0 to 1")
     terms = np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
     return float(np.mean(terms)), (sigmoid(logits) - targets) / logits.size

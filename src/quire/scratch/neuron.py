@@ -27,7 +27,7 @@ class Neuron:
 
     def __init__(self, weights: ArrayLike, bias: float = 0.0, activation: str = "relu") -> None:
         self.weights = _row(weights, "weights")  # (n,)
-        if not np.isfinite(bias):
+        if not isinstance(bias, (int, float, np.number)) or not np.isfinite(bias):
             raise ValueError(f"the bias is {bias}; it must be a finite number")
         self.bias = float(bias)
         self.activation = activations.activation(activation)

@@ -27,13 +27,13 @@ def rms_norm(x: ArrayLike, weight: ArrayLike, eps: float = 1e-6) -> tuple[Array,
         eps: added to the mean square, inside the root, so that a row of zeros stays zero.
 
     Raises:
-        ValueError: the weight has not one number for each column of `x`.
+        ValueError: the weight has not one number for each column of `x`; eps is negative, or 0 and a row all zeros.
 
     Source: Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", section 4.
     """
     x, weight = np.asarray(x, dtype=np.float64), np.asarray(weight, dtype=np.float64)
     _check(x, weight=weight)
-    scale = 1 / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + eps)  # (..., 1)
+    scale = _scale(np.mean(x**2, axis=-1, keepdims=True), eps)  # (..., 1)
     normalised = x * scale  # (..., D)
     return normalised * weight, NormKept(normalised, scale, weight)
 
@@ -66,14 +66,15 @@ def layer_norm(x: ArrayLike, weight: ArrayLike, bias: ArrayLike, eps: float = 1e
         eps: added to the variance, inside the root, so that a row of equal numbers does not divide by zero.
 
     Raises:
-        ValueError: the weight or the bias has not one number for each column of `x`.
+        ValueError: the weight or the bias has not one number for each column of `x`; eps is negative, or 0 and the
+            numbers of a row are all equal.
 
     Source: Ba, Kiros and Hinton 2016, "Layer Normalization", section 3.
     """
     x, weight, bias = (np.asarray(each, dtype=np.float64) for each in (x, weight, bias))
     _check(x, weight=weight, bias=bias)
     centred = x - np.mean(x, axis=-1, keepdims=True)  # (..., D)
-    scale = 1 / np.sqrt(np.mean(centred**2, axis=-1, keepdims=True) + eps)  # (..., 1)
+    scale = _scale(np.mean(centred**2, axis=-1, keepdims=True), eps)  # (..., 1)
     normalised = centred * scale  # (..., D)
     return normalised * weight + bias, NormKept(normalised, scale, weight)
 
@@ -92,6 +93,14 @@ def layer_norm_backward(dy: Array, kept: NormKept) -> tuple[Array, Array, Array]
     g = dy * weight  # (..., D)
     dx = scale * (g - np.mean(g, axis=-1, keepdims=True) - n * np.mean(g * n, axis=-1, keepdims=True))  # (..., D)
     return dx, _over_rows(dy * n), _over_rows(dy)
+
+
+def _scale(mean_square: Array, eps: float) -> Array:
+    if not 0 <= eps < np.inf:
+        raise ValueError(f"eps must be 0 or more, not {eps}")
+    if eps == 0 and not mean_square.all():
+        raise ValueError("a row without any spread cannot be scaled to size 1: eps must be above 0 for it")
+    return np.asarray(1 / np.sqrt(mean_square + eps))
 
 
 def _over_rows(x: Array) -> Array:

@@ -69,8 +69,8 @@ def keep_top_k(logits: ArrayLike, k: int) -> Array:
     Source: Fan et al. 2018, "Hierarchical Neural Story Generation", section 5.4.
     """
     row = _row(logits)
-    if k < 0:
-        raise ValueError(f"top-k must be 0 (keep all) or more, not {k}")
+    if k != int(k) or k < 0:
+        raise ValueError(f"top-k must be a whole number, 0 (keep all) or more, not {k}")
     if k == 0 or k >= len(row):
         return row
     return _keep(row, row >= np.sort(row)[-k])
@@ -172,4 +172,6 @@ def _row(logits: ArrayLike) -> Array:
     row: Array = np.array(logits, dtype=np.float64)
     if row.ndim != 1 or not row.size:
         raise ValueError(f"one row of numbers (V,) is needed, not the shape {row.shape}")
+    if np.isnan(row).any() or row.max() in (-np.inf, np.inf):
+        raise ValueError("the row must hold a number at its largest place, and nan nowhere")
     return row

@@ -19,9 +19,9 @@ def constant(step: int, steps: int, peak: float, warmup: int = 0) -> float:
         warmup: steps of rise, fewer than `steps`.
 
     Raises:
-        ValueError: step or warmup is out of range.
+        ValueError: step, warmup or a rate is out of range.
     """
-    return peak * _rise(step, steps, warmup)
+    return peak * _rise(step, steps, warmup, peak)
 
 
 def linear(step: int, steps: int, peak: float, warmup: int = 0, final: float = 0.0) -> float:
@@ -35,9 +35,9 @@ def linear(step: int, steps: int, peak: float, warmup: int = 0, final: float = 0
         final: the rate of the last step.
 
     Raises:
-        ValueError: step or warmup is out of range.
+        ValueError: step, warmup or a rate is out of range.
     """
-    rise = _rise(step, steps, warmup)
+    rise = _rise(step, steps, warmup, peak, final)
     return peak * rise if rise < 1 else final + (peak - final) * (1 - _progress(step, steps, warmup))
 
 
@@ -48,7 +48,7 @@ def cosine(step: int, steps: int, peak: float, warmup: int = 0, final: float = 0
 
     Source: Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts.
     """
-    rise = _rise(step, steps, warmup)
+    rise = _rise(step, steps, warmup, peak, final)
     if rise < 1:
         return peak * rise
     return final + (peak - final) * (1 + math.cos(math.pi * _progress(step, steps, warmup))) / 2
@@ -58,7 +58,9 @@ SCHEDULES = {"constant": constant, "linear": linear, "cosine": cosine}
 """Every schedule by its name."""
 
 
-def _rise(step: int, steps: int, warmup: int) -> float:
+def _rise(step: int, steps: int, warmup: int, *rates: float) -> float:
+    if not all(0 <= rate < math.inf for rate in rates):
+        raise ValueError(f"a learning rate must be 0 or more, not {min(rates)}")
     if not 0 <= step < steps:
         raise ValueError(f"step {step} is not among the {steps} steps from 0 to {steps - 1}")
     if not 0 <= warmup < steps:

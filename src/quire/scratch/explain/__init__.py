@@ -4,20 +4,63 @@ The values come from the modules of `quire.scratch`; what is written down here i
 """
 
 from quire.scratch.explain.activations import activation
+from quire.scratch.explain.attentions import attention, attention_weights
+from quire.scratch.explain.caches import cached_step
+from quire.scratch.explain.embeddings import embedding
 from quire.scratch.explain.explanation import Explanation
+from quire.scratch.explain.feedforwards import mlp, swiglu
+from quire.scratch.explain.feedforwards import swiglu as feedforward
 from quire.scratch.explain.gates import chosen_gate, gate, learned_gate
+from quire.scratch.explain.gradients import backpropagation
+from quire.scratch.explain.losses import binary_cross_entropy, cross_entropy, mean_squared_error
+from quire.scratch.explain.merges import bpe
 from quire.scratch.explain.neurons import collapse, layer, network, neuron
+from quire.scratch.explain.normalizations import layer_norm, normalization, rms_norm
+from quire.scratch.explain.optimizers import adamw, momentum, sgd
+from quire.scratch.explain.positions import rotary, rotary_distance, sinusoidal
+from quire.scratch.explain.samplings import sampling
+from quire.scratch.explain.schedules import schedule
 from quire.scratch.explain.shares import softmax
+from quire.scratch.explain.transformer_blocks import block
+from quire.scratch.explain.transformers import transformer
+from quire.scratch.explain.words import attention_of_words, transformer_of_words
 
 __all__ = [
     "Explanation",
     "activation",
+    "adamw",
+    "attention",
+    "attention_of_words",
+    "attention_weights",
+    "backpropagation",
+    "binary_cross_entropy",
+    "block",
+    "bpe",
+    "cached_step",
     "chosen_gate",
     "collapse",
+    "cross_entropy",
+    "embedding",
+    "feedforward",
     "gate",
     "layer",
+    "layer_norm",
     "learned_gate",
+    "mean_squared_error",
+    "mlp",
+    "momentum",
     "network",
     "neuron",
+    "normalization",
+    "rms_norm",
+    "rotary",
+    "rotary_distance",
+    "sampling",
+    "schedule",
+    "sgd",
+    "sinusoidal",
     "softmax",
+    "swiglu",
+    "transformer",
+    "transformer_of_words",
 ]

@@ -6,19 +6,8 @@ import math
 
 from quire.scratch import activations
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Table, equation, say, step
-from quire.scratch.explain.expressions import (
-    Expression,
-    call,
-    exp,
-    minus,
-    number,
-    over,
-    power,
-    root,
-    symbol,
-    times,
-    total,
-)
+from quire.scratch.explain.expressions import Expression
+from quire.scratch.explain.notation import call, exp, minus, number, over, power, root, symbol, times, total
 from quire.scratch.explain.numbers import NumberForm
 
 SHOWN = {
@@ -33,6 +22,9 @@ SHOWN = {
 """How each activation is called in words."""
 
 LETTERS = {"relu": "ReLU", "sigmoid": "σ", "tanh": "tanh", "gelu": "GELU", "gelu_tanh": "GELU", "silu": "SiLU"}
+NEAR = 0.01  # nearer to 0 the two exponentials of tanh are 1 to as many digits as are printed
+TINY = 1e-6  # and that of the sigmoid
+STEEP = 8.0  # beyond it 1 + tanh(u) or 1 - tanh(u)^2 loses its digits
 FAR = 30.0  # beyond it e^(-z) is not worked out: 1 + e^-30 and 1 are the same to 13 digits
 
 
@@ -55,10 +47,14 @@ def applied(name: str, z: float, *, brief: bool = False) -> list[Expression]:
         middle = [call("max", 0, z)]
     elif name == "sigmoid":
         e = math.exp(-z)
-        middle = [over(1, total(1, exp(_negated(z)))), over(1, total(1, e))]
+        middle = [over(1, total(1, exp(_negated(z))))]
+        if z == 0 or abs(z) > TINY:
+            middle.append(over(1, total(1, e)))
     elif name == "tanh":
         above, below = minus(exp(z), exp(_negated(z))), total(exp(z), exp(_negated(z)))
-        middle = [over(above, below), over(minus(math.exp(z), math.exp(-z)), total(math.exp(z), math.exp(-z)))]
+        if abs(z) >= NEAR:
+            numbers = over(minus(math.exp(z), math.exp(-z)), total(math.exp(z), math.exp(-z)))
+            middle = [over(above, below), numbers]
     elif name == "gelu":
         middle = [times(z, call("Φ", z)), times(z, float(activations.normal_cdf(z)))]
     elif name == "silu":
@@ -101,7 +97,9 @@ def _value(name: str, z: float) -> list[Expression]:
         return applied(name, z)
     u = _inside(z)
     y = float(activations.gelu_tanh(z))
-    half = [] if abs(z) > FAR else [times(0.5, z, total(1, call("tanh", u))), times(0.5, z, total(1, math.tanh(u)))]
+    half: list[Expression] = []
+    if abs(u) < STEEP:
+        half = [times(0.5, z, total(1, call("tanh", u))), times(0.5, z, total(1, math.tanh(u)))]
     return [call("GELU", z), *half, number(y)]
 
 
@@ -118,7 +116,7 @@ def _before(name: str, z: float) -> list[Equation | Sentence | Table]:
         if name == "silu":
             rows.append(equation(*applied("sigmoid", z)))
         return rows
-    if name == "tanh":
+    if name == "tanh" and abs(z) >= NEAR:
         return [equation(exp(z), number(math.exp(z))), equation(exp(_negated(z)), number(math.exp(-z)))]
     if name == "gelu":
         sentence = say("Φ(z) is the chance that a standard normal number is below z.")
@@ -147,7 +145,9 @@ def _slope(name: str, z: float, slope: float) -> list[Equation | Sentence | Tabl
         sides = [times(call("σ", z), minus(1, call("σ", z))), times(s, rest)]
     elif name == "tanh":
         y = float(activations.tanh(z))
-        sides = [minus(1, power(call("tanh", z), 2)), minus(1, power(y, 2))]
+        sides = [minus(1, power(call("tanh", z), 2))]
+        if NEAR <= abs(z) < STEEP:
+            sides.append(minus(1, power(y, 2)))
     elif name == "silu":
         sigma = call("σ", z)
         sides = [
@@ -161,6 +161,9 @@ def _slope(name: str, z: float, slope: float) -> list[Equation | Sentence | Tabl
         u, scale = _inside(z), math.sqrt(2 / math.pi)
         inner = scale * (1 + 3 * 0.044715 * z**2)
         t = math.tanh(u)
+        worked: list[Expression | str] = []
+        if abs(u) < STEEP:
+            worked = ["≈", total(times(0.5, total(1, t)), times(0.5, z, minus(1, power(t, 2)), inner))]
         return [
             equation(
                 symbol("u'"),
@@ -168,12 +171,6 @@ def _slope(name: str, z: float, slope: float) -> list[Equation | Sentence | Tabl
                 "≈",
                 number(inner),
             ),
-            equation(
-                letter,
-                "≈",
-                total(times(0.5, total(1, t)), times(0.5, z, minus(1, power(t, 2)), inner)),
-                "≈",
-                number(slope),
-            ),
+            equation(letter, *worked, "≈", number(slope)),
         ]
     return [equation(letter, *(sides if abs(z) <= FAR else sides[:1]), number(slope))]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Table, equation, say, step, table
-from quire.scratch.explain.expressions import number, symbol, times, total
 from quire.scratch.explain.gates import chosen_gate, learned_gate
 from quire.scratch.explain.neurons import collapse, network, neuron, vector
+from quire.scratch.explain.notation import number, symbol, times, total
 from quire.scratch.layers import Layer
 from quire.scratch.network import Network
 from quire.scratch.neuron import Neuron

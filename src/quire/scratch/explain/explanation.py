@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from quire.scratch.explain.expressions import Block, Expression, beside
-from quire.scratch.explain.numbers import NumberForm
+from quire.scratch.explain.blocks import Block, beside
+from quire.scratch.explain.expressions import Expression
+from quire.scratch.explain.numbers import SETTLED, NumberForm
 
 WIDTH = 88  # columns of text; an equation that is wider goes on in the next line
 WIDE = 76  # columns of text from which on a displayed equation is broken in Markdown too
@@ -32,8 +33,21 @@ class Equation:
     relations: tuple[str, ...]
 
     def joined_by(self, form: NumberForm) -> list[str]:
-        pairs = zip(self.sides, self.sides[1:], self.relations, strict=False)
-        return [relation or relation_between(left, right, form) for left, right, relation in pairs]
+        forms = self._forms(form)
+        return [
+            relation or relation_between((self.sides[i], forms[i]), (self.sides[i + 1], forms[i + 1]))
+            for i, relation in enumerate(self.relations)
+        ]
+
+    def _forms(self, form: NumberForm) -> list[NumberForm]:
+        """Return the form of each side: what comes of rounded numbers is told to no more digits than they have."""
+        forms, now = [], form
+        for side in self.sides:
+            forms.append(now)
+            if not side.exact(now):
+                fewest = min(side.rounded(now), now.significant or SETTLED)
+                now = replace(form, extra=0, significant=fewest)
+        return forms
 
     @property
     def tall(self) -> bool:
@@ -41,7 +55,7 @@ class Equation:
 
     def _breaks(self, form: NumberForm, width: int) -> list[bool]:
         """Return for each side whether a line begins with it: where all is too wide, after the first right side."""
-        widths = [side.block(form).width + 3 for side in self.sides]
+        widths = [side.block(now).width + 3 for side, now in zip(self.sides, self._forms(form), strict=True)]
         if sum(widths) - 3 <= width:
             return [False] * len(widths)
         breaks, filled = [], 0
@@ -54,21 +68,21 @@ class Equation:
     def text(self, form: NumberForm, width: int = WIDTH) -> list[str]:
         indent = " " * self.sides[0].block(form).width
         rows: list[list[Block]] = [[self.sides[0].block(form)]]
-        breaks = self._breaks(form, width)[1:]
-        for relation, side, new in zip(self.joined_by(form), self.sides[1:], breaks, strict=True):
-            if new:
+        breaks, forms = self._breaks(form, width), self._forms(form)
+        for count, relation in enumerate(self.joined_by(form), 1):
+            if breaks[count]:
                 rows.append([Block((indent,))])
-            rows[-1] += [Block((f" {relation} ",)), side.block(form)]
+            rows[-1] += [Block((f" {relation} ",)), self.sides[count].block(forms[count])]
         return [line.rstrip() for row in rows for line in beside(row).lines]
 
     def latex(self, form: NumberForm, align: bool = False) -> str:
         """Return one line, or with `align` lines of an aligned environment."""
         result = self.sides[0].latex(form)
-        breaks = self._breaks(form, WIDE)[1:]
-        for count, (relation, side) in enumerate(zip(self.joined_by(form), self.sides[1:], strict=True)):
+        breaks, forms = self._breaks(form, WIDE), self._forms(form)
+        for count, relation in enumerate(self.joined_by(form), 1):
             new = align and breaks[count]
-            result += (" \\\\\n" if new else " ") + ("&" if align and (new or not count) else "")
-            result += f"{RELATIONS[relation]} {side.latex(form)}"
+            result += (" \\\\\n" if new else " ") + ("&" if align and (new or count == 1) else "")
+            result += f"{RELATIONS[relation]} {self.sides[count].latex(forms[count])}"
         return result
 
     def wide(self, form: NumberForm) -> bool:
@@ -76,16 +90,14 @@ class Equation:
         return any(self._breaks(form, WIDE))
 
 
-def relation_between(left: Expression, right: Expression, form: NumberForm) -> str:
-    """Return "=" where the two sides as printed are equal, else "≈"."""
-    if not (left.exact(form) and right.exact(form)):
+def relation_between(left: tuple[Expression, NumberForm], right: tuple[Expression, NumberForm]) -> str:
+    """Return "=" where the two sides, each as printed in its form, are equal, else "≈"."""
+    (one, form), (other, other_form) = left, right
+    if not (one.exact(form) and other.exact(other_form)):
         return "≈"
-    if left.symbolic or right.symbolic:
+    if one.symbolic or other.symbolic:
         return "="
-    mine, other = left.value(form), right.value(form)
-    if mine is None and other is None:
-        return "="
-    return "=" if mine == other else "≈"
+    return "=" if one.value(form) == other.value(other_form) else "≈"
 
 
 @dataclass(frozen=True)
@@ -136,14 +148,20 @@ class Table:
         cells = [[cell.text(form) for cell in row] for row in (self.heads, *self.rows)]
         widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
         right = [all(_starts_as_number(row[column]) for row in cells[1:]) for column in range(len(widths))]
+        # Equations side by side would run into each other.
+        joint = (
+            " | "
+            if any(isinstance(part, Equation) for row in self.rows for each in row for part in each.parts)
+            else "  "
+        )
         lines = []
         for row in cells:
             padded = [
                 cell.rjust(width) if to_right else cell.ljust(width)
                 for cell, width, to_right in zip(row, widths, right, strict=True)
             ]
-            lines.append("  ".join(padded).rstrip())
-        lines.insert(1, "  ".join("─" * width for width in widths))
+            lines.append(joint.join(padded).rstrip())
+        lines.insert(1, ("─|─" if joint.strip() else "  ").join("─" * width for width in widths))
         return lines
 
     def markdown(self, form: NumberForm) -> list[str]:
@@ -259,8 +277,11 @@ def _apart(before: Any, line: Any, form: NumberForm) -> bool:
 def _displayed(equations: Sequence[Equation], form: NumberForm) -> str:
     if len(equations) == 1 and not equations[0].wide(form):
         return f"$$\n{equations[0].latex(form)}\n$$"
-    rows = " \\\\\n".join(equation.latex(form, align=True) for equation in equations)
-    return f"$$\n\\begin{{aligned}}\n{rows}\n\\end{{aligned}}\n$$"
+    rows = " \\\\\n".join(equation.latex(form, align=True) for equation in equations).split("\n")
+    # Rows of fractions would touch each other without a gap.
+    rows = [f"{row}[4pt]" if "\\frac" in row and row.endswith("\\\\") else row for row in rows]
+    body = "\n".join(rows)
+    return f"$$\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n$$"
 
 
 def plain(value: Any) -> Any:

@@ -5,43 +5,15 @@ The value is that of the numbers *as printed*. It decides whether two sides are 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
-from quire.scratch.explain.numbers import NumberForm
+from quire.scratch.explain.blocks import Block, beside
+from quire.scratch.explain.numbers import SETTLED, NumberForm
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how tightly an expression holds together
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-
-
-@dataclass(frozen=True)
-class Block:
-    """Text of several lines, of which `base` stands on the line of what is beside it."""
-
-    lines: tuple[str, ...]
-    base: int = 0
-
-    @property
-    def width(self) -> int:
-        return max(map(len, self.lines))
-
-
-def beside(blocks: Sequence[Block]) -> Block:
-    """Return the blocks set side by side, their base lines on one line."""
-    above = max(block.base for block in blocks)
-    height = above + max(len(block.lines) - block.base for block in blocks)
-    rows = [""] * height
-    for block in blocks:
-        first = above - block.base
-        for row in range(height):
-            inside = first <= row < first + len(block.lines)
-            rows[row] += (block.lines[row - first] if inside else "").ljust(block.width)
-    return Block(tuple(row.rstrip() if number != above else row for number, row in enumerate(rows)), above)
 
 
 @dataclass(frozen=True)
@@ -67,6 +39,10 @@ class Expression:
     def exact(self, form: NumberForm) -> bool:
         """Whether every number in it is printed exactly."""
         return all(part.exact(form) for part in self.parts)
+
+    def rounded(self, form: NumberForm) -> int:
+        """Return how many significant digits the least precise of its rounded numbers has."""
+        return min((part.rounded(form) for part in self.parts), default=SETTLED)
 
     @property
     def symbolic(self) -> bool:
@@ -104,9 +80,15 @@ class Number(Expression):
     def exact(self, form: NumberForm) -> bool:
         return form.write(self.number).exact
 
+    def rounded(self, form: NumberForm) -> int:
+        written = form.write(self.number)
+        return SETTLED if written.exact else len(written.text.partition("e")[0].lstrip("-0.").replace(".", ""))
+
     def holds(self, form: NumberForm) -> int:
         written = form.write(self.number)
-        return SUM if written.text.startswith("-") else PRODUCT if "times" in written.latex else ATOM
+        if written.text.startswith("-"):
+            return SUM
+        return PRODUCT if "times" in written.latex else POWER if "^" in written.latex else ATOM
 
 
 @dataclass(frozen=True)
@@ -186,9 +168,12 @@ class Sum(Expression):
         return total
 
     def block(self, form: NumberForm) -> Block:
+        if not self.tall:
+            return Block((self.text(form),))
         blocks: list[Block] = []
         for sign, term in self._joined(form):
-            blocks += [Block((f" {sign} ",))] * bool(blocks) + [term.block(form)]
+            text = Block((_in_brackets(term, form, PRODUCT if sign == "-" else SUM)[0],))
+            blocks += [Block((f" {sign} ",))] * bool(blocks) + [term.block(form) if term.tall else text]
         return beside(blocks)
 
     def holds(self, form: NumberForm) -> int:
@@ -306,9 +291,20 @@ class Power(Expression):
         base, exponent = self.base.value(form), self.exponent.value(form)
         if exponent == 0:
             return Fraction(1)
-        if base is None or exponent is None or exponent.denominator != 1 or abs(exponent) > 64 or base == 0:
+        if base is None or exponent is None or abs(exponent) > 64 or base <= 0 < exponent.denominator - 1 or base == 0:
             return None
-        return base ** int(exponent)
+        below = exact_root(base, exponent.denominator)
+        return None if below is None else below**exponent.numerator
+
+
+def exact_root(value: Fraction, degree: int) -> Fraction | None:
+    """Return the root of a fraction where it is a fraction again, else None; `value` is positive or `degree` is 1."""
+    if degree == 1 or value == 0:
+        return value
+    if degree > 64 or max(value.numerator, value.denominator) > 10**300:
+        return None
+    root = Fraction(round(value.numerator ** (1 / degree)), round(value.denominator ** (1 / degree)))
+    return root if root**degree == value else None
 
 
 @dataclass(frozen=True)
@@ -343,168 +339,4 @@ class Root(Expression):
 
     def value(self, form: NumberForm) -> Fraction | None:
         inner = self.inner.value(form)
-        if inner is None or inner < 0:
-            return None
-        root = Fraction(math.isqrt(inner.numerator), math.isqrt(inner.denominator))
-        return root if root * root == inner else None
-
-
-# Functions of which some values are exact: name -> (LaTeX, {argument: value}).
-FUNCTIONS: dict[str, tuple[str, dict[int, int]]] = {
-    "ln": (r"\ln", {1: 0}),
-    "tanh": (r"\tanh", {0: 0}),
-    "sin": (r"\sin", {0: 0}),
-    "cos": (r"\cos", {0: 1}),
-}
-
-
-@dataclass(frozen=True)
-class Call(Expression):
-    """A function of something: ReLU(0.68), max(0, 0.68), ln(0.5)."""
-
-    name: str
-    arguments: tuple[Expression, ...]
-
-    @property
-    def parts(self) -> tuple[Expression, ...]:
-        return self.arguments
-
-    def text(self, form: NumberForm) -> str:
-        return f"{self.name}({', '.join(part.text(form) for part in self.arguments)})"
-
-    def latex(self, form: NumberForm) -> str:
-        if not self.name:
-            name = ""
-        elif self.name in FUNCTIONS:
-            name = FUNCTIONS[self.name][0]
-        elif self.name in {"max", "min"}:
-            name = f"\\{self.name}"
-        else:
-            name = GREEK.get(self.name, f"\\operatorname{{{self.name}}}")
-        return f"{name}({', '.join(part.latex(form) for part in self.arguments)})"
-
-    def value(self, form: NumberForm) -> Fraction | None:
-        values = [part.value(form) for part in self.arguments]
-        known = [value for value in values if value is not None]
-        if len(known) < len(values):
-            return None
-        if self.name in {"max", "min"}:
-            return max(known) if self.name == "max" else min(known)
-        if self.name == "ReLU":
-            return max(known[0], Fraction(0))
-        exact = FUNCTIONS.get(self.name, ("", {}))[1]
-        return Fraction(exact[int(known[0])]) if known[0].denominator == 1 and int(known[0]) in exact else None
-
-    def block(self, form: NumberForm) -> Block:
-        if not self.tall:
-            return Block((self.text(form),))
-        inner = beside([part.block(form) for part in self.arguments])
-        return beside([Block((f"{self.name}(",)), inner, Block((")",))])
-
-
-GREEK = {"σ": r"\sigma", "Φ": r"\Phi", "φ": r"\varphi"}
-
-
-@dataclass(frozen=True)
-class Matrix(Expression):
-    """A matrix of expressions, given row by row."""
-
-    rows: tuple[tuple[Expression, ...], ...]
-    transposed: bool = field(default=False)
-
-    @property
-    def parts(self) -> tuple[Expression, ...]:
-        return tuple(entry for row in self.rows for entry in row)
-
-    @property
-    def tall(self) -> bool:
-        return True
-
-    def text(self, form: NumberForm) -> str:
-        rows = ", ".join("[" + ", ".join(entry.text(form) for entry in row) + "]" for row in self.rows)
-        return f"[{rows}]" if len(self.rows) > 1 else rows
-
-    def latex(self, form: NumberForm) -> str:
-        rows = r" \\ ".join(" & ".join(entry.latex(form) for entry in row) for row in self.rows)
-        return f"\\begin{{pmatrix}} {rows} \\end{{pmatrix}}"
-
-    def value(self, form: NumberForm) -> Fraction | None:
-        return None
-
-    def block(self, form: NumberForm) -> Block:
-        cells = [[entry.text(form) for entry in row] for row in self.rows]
-        widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-        if len(lines) == 1:
-            return Block((f"[ {lines[0]} ]",))
-        middle = [("⎢", "⎥")] * (len(lines) - 2)
-        edges = [("⎡", "⎤"), *middle, ("⎣", "⎦")]
-        return Block(
-            tuple(f"{left} {line} {right}" for (left, right), line in zip(edges, lines, strict=True)),
-            (len(lines) - 1) // 2,
-        )
-
-
-# ---- short ways to write them -------------------------------------------------------------------------------------
-
-
-def number(value: Any) -> Expression:
-    """Return `value` as an expression; expressions stay what they are."""
-    return value if isinstance(value, Expression) else Number(float(value))
-
-
-def symbol(name: str, *indices: int, tex: str = "") -> Symbol:
-    """Return the letter `name` with indices that count from 1."""
-    return Symbol(name, indices, tex)
-
-
-def total(*terms: Any) -> Expression:
-    """Return the sum of numbers or expressions; one alone is itself."""
-    return number(terms[0]) if len(terms) == 1 else Sum(tuple(number(term) for term in terms))
-
-
-def times(*factors: Any) -> Expression:
-    """Return the product of numbers or expressions."""
-    return Product(tuple(number(factor) for factor in factors))
-
-
-def matmul(*factors: Expression) -> Expression:
-    """Return the product of matrices or of their letters."""
-    return Product(factors, matrices=True)
-
-
-def over(above: Any, below: Any) -> Quotient:
-    """Return the fraction `above / below`."""
-    return Quotient(number(above), number(below))
-
-
-def minus(first: Any, *others: Any) -> Sum:
-    """Return `first - other - ...`."""
-    return Sum((number(first), *(Negative(number(other)) for other in others)))
-
-
-def power(base: Any, exponent: Any) -> Power:
-    """Return `base` to the power `exponent`."""
-    return Power(number(base), number(exponent))
-
-
-def exp(exponent: Any) -> Power:
-    """Return e to the power `exponent`."""
-    return Power(Euler(), number(exponent))
-
-
-def root(inner: Any) -> Root:
-    """Return the square root of `inner`."""
-    return Root(number(inner))
-
-
-def call(name: str, *arguments: Any) -> Call:
-    """Return the function `name` of `arguments`."""
-    return Call(name, tuple(number(argument) for argument in arguments))
-
-
-def matrix(values: Any) -> Matrix:
-    """Return a matrix expression of a 2-D array, or of rows of expressions; a 1-D one becomes a row."""
-    if isinstance(values, np.ndarray):
-        values = np.atleast_2d(values).tolist()
-    return Matrix(tuple(tuple(number(entry) for entry in row) for row in values))
+        return None if inner is None or inner < 0 else exact_root(inner, 2)

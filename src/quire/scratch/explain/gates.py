@@ -9,22 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quire.scratch import learning
+from quire.scratch.activations import sigmoid
 from quire.scratch.explain.activations import applied
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
-from quire.scratch.explain.expressions import (
-    Expression,
-    Negative,
-    Symbol,
-    call,
-    matrix,
-    minus,
-    number,
-    over,
-    symbol,
-    times,
-    total,
-)
+from quire.scratch.explain.expressions import Expression, Negative, Symbol
 from quire.scratch.explain.neurons import vector
+from quire.scratch.explain.notation import call, matrix, minus, number, over, symbol, times, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.products import settled
 from quire.scratch.layers import Layer
@@ -109,18 +99,18 @@ def chosen_gate(name: str, weights: ArrayLike, bias: float) -> Explanation:
         right = bool((z > 0) == wanted) and z != 0
         rows.append([vector(np.array(row)), number(shown), number(y), number(wanted), "yes" if right else "no"])
         kept.append({"inputs": list(row), "z": z, "y": y, "wanted": wanted, "right": right})
-    right = sum(row["right"] for row in kept)
+    right_in_all = sum(bool(told["right"]) for told in kept)
     steps = (
         step("The weighted sum of each row", say("z = x₁ w₁ + x₂ w₂ + b:"), *sums),
         step("Its sigmoid", *outputs),
         step(
             "The four rows",
             table(["(x₁, x₂)", "z", "y", "wanted", "on the right side of 0.5"], rows),
-            say(f"{right} of 4 rows are right."),
+            say(f"{right_in_all} of 4 rows are right."),
         ),
         inequalities(name, w1, w2, b),
     )
-    result = {"gate": name, "weights": part.weights, "bias": b, "rows": kept, "right": right}
+    result = {"gate": name, "weights": part.weights, "bias": b, "rows": kept, "right": right_in_all}
     title = f"The {name.upper()} gate with chosen weights: w = ({_plain(w1)}, {_plain(w2)}), b = {_plain(b)}"
     return Explanation(title, steps, result)
 
@@ -156,7 +146,7 @@ def inequalities(name: str, w1: float, w2: float, b: float) -> Step:
             sides += [found, number(0)]
         wanted = equation(total(*named, symbol("b")), asked, number(0))
         told = "holds" if holds else "does not hold"
-        lines.append(say(f"{row}: ", wanted, f" is wanted. Here ", equation(*sides), f": it {told}."))
+        lines.append(say(f"{row}: ", wanted, " is wanted. Here ", equation(*sides), f": it {told}."))
     if name == "xor":
         lines.append(say("No weights satisfy all four. The second and the third together ask for"))
         both = total(letters[0], letters[1], times(2, symbol("b")))
@@ -249,7 +239,7 @@ def _worked(name: str, moment: learning.Moment, learning_rate: float) -> Step:
 
 def _log_loss(y: float, t: float, z: float) -> list[Expression]:
     """Return -ln of the share that the right answer got; nothing where a float cannot tell that share from 0."""
-    return [Negative(call("ln", y if t else 1 - y))] if abs(z) < 30 else []
+    return [Negative(call("ln", y if t else float(sigmoid(-z))))] if abs(z) < 30 else []
 
 
 def _beginning(moment: learning.Moment, hidden: int, seed: int) -> Step:

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from quire.scratch import layers
 from quire.scratch.explain.activations import SHOWN, applied
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Table, equation, say, step, table
-from quire.scratch.explain.expressions import Expression, Symbol, call, matmul, matrix, number, symbol, times, total
+from quire.scratch.explain.expressions import Expression, Symbol
+from quire.scratch.explain.notation import call, counted, matmul, matrix, number, symbol, times, total
 from quire.scratch.explain.products import dot, letters, product_of, settled, shape_sentence, shown_sum, tidy
 from quire.scratch.layers import Layer
 from quire.scratch.network import Network
@@ -50,7 +51,7 @@ def neuron(
         step("Add the products and the bias", shown_sum(symbol("z"), terms, z)),
         step(f"Apply the activation, {SHOWN[activation]}", *_through(activation, symbol("y"), shown)),
     )
-    count = f"{len(x)} input{'' if len(x) == 1 else 's'}"
+    count = counted(len(x), "input")
     result = {
         "inputs": x,
         "weights": part.weights,
@@ -96,10 +97,7 @@ def layer(
     names = symbol("X"), symbol("W"), symbol("b")
     written = matmul(matrix(X), matrix(part.weights)), matrix(part.biases)
     formula = equation(symbol("Z"), total(matmul(*names[:2]), names[2]), total(*written), matrix(Z))
-    if len(X) > 1:
-        spread = [say("b is added to every row.")]
-    else:
-        spread = []
+    spread = [say("b is added to every row.")] if len(X) > 1 else []
     sums = [
         _weighted_sum(Symbol("z", (row, column)), X[row - 1], part, column, Z, row)
         for row in range(1, len(X) + 1)
@@ -120,7 +118,7 @@ def layer(
         step(f"The activation, {SHOWN[activation]}, of each", *outputs, equation(symbol("Y"), matrix(Y))),
     )
     result = {"X": X, "W": part.weights, "b": part.biases, "activation": activation, "Z": kept.Z, "Y": Y}
-    count = f"{part.weights.shape[0]} inputs and {part.weights.shape[1]} neurons"
+    count = f"{counted(part.weights.shape[0], 'input')} and {counted(part.weights.shape[1], 'neuron')}"
     return Explanation(title or f"A layer of {count}", steps, result)
 
 

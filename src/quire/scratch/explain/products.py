@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quire.scratch.explain.explanation import Equation, Sentence, equation, say
-from quire.scratch.explain.expressions import Expression, Symbol, matmul, matrix, number, times, total
+from quire.scratch.explain.expressions import Expression, Symbol
+from quire.scratch.explain.notation import matmul, matrix, number, times, total
 
 Array = NDArray[np.float64]
 LETTERS = 8  # products up to which a sum is also written in letters
 
 
 def settled(value: float, terms: Sequence[float]) -> float:
-    """Return `value`, the sum of `terms`, as 0 where it is no more than what rounding leaves of a 0."""
-    return 0.0 if abs(value) <= 4e-16 * max(1, len(terms)) * sum(map(abs, terms)) else float(value)
+    """Return `value`, the sum of `terms`, without the digits that are only what rounding left: 1.1 - 1 is 0.1."""
+    noise = 4e-16 * (len(terms) + 1) * sum(map(abs, terms))
+    return float(value) if noise < 1e-300 else round(float(value), -math.floor(math.log10(noise)) - 1) + 0.0
 
 
 def dot(
@@ -74,15 +77,20 @@ def product_of(name: Symbol, first: tuple[Symbol, Array], second: tuple[Symbol, 
 
 
 def tidy(value: Array, left: Array, right: Array, bias: Array | None = None) -> Array:
-    """Return left @ right (+ bias), given as `value`, with 0 where rounding left next to nothing of a 0."""
-    sizes = np.abs(left) @ np.abs(right) + (0.0 if bias is None else np.abs(bias))
-    small = np.abs(value) <= 4e-16 * (left.shape[-1] + 1) * sizes
-    return np.where(small, 0.0, value)
+    """Return left @ right (+ bias), given as `value`, each number `settled`."""
+    sizes = np.broadcast_to(np.abs(left) @ np.abs(right) + (0.0 if bias is None else np.abs(bias)), value.shape)
+    noise = [settled(number, [size] * left.shape[-1]) for number, size in zip(value.flat, sizes.flat, strict=True)]
+    return np.array(noise).reshape(value.shape)
 
 
 def letters(name: str, rows: int, columns: int, tex: str = "") -> list[list[Symbol]]:
     """Return the symbols name₁₁, name₁₂, ... of a matrix."""
     return [[Symbol(name, (row, column), tex) for column in range(1, columns + 1)] for row in range(1, rows + 1)]
+
+
+def last_row(first: int, rows: int) -> Sentence:
+    """Return the sentence before the last of `rows` rows is written out, where `first` tokens stand before them."""
+    return say("Written out:" if rows == 1 else f"The last row, of token {first + rows}, written out:")
 
 
 def shape_sentence(*named: tuple[str, Array]) -> Sentence:

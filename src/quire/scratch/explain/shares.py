@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from quire.scratch import activations
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
-from quire.scratch.explain.expressions import Symbol, exp, minus, number, over, symbol, total
+from quire.scratch.explain.expressions import Symbol
+from quire.scratch.explain.notation import counted, exp, minus, number, over, symbol, total
 from quire.scratch.explain.numbers import NumberForm
 from quire.scratch.explain.products import settled
 
@@ -40,7 +41,8 @@ def softmax(
         raise ValueError(f"temperature is {temperature}; it must be above 0")
     if names is not None and len(names) != z.size:
         raise ValueError(f"{len(names)} names for {z.size} scores")
-    scaled = z / temperature
+    with np.errstate(over="ignore"):
+        scaled = z / temperature
     if not np.isfinite(scaled).all():
         raise ValueError(f"temperature {temperature} is too small: a score divided by it is too large for a number")
     shares = activations.softmax(scaled)
@@ -67,7 +69,7 @@ def softmax(
         "sum": float(np.exp(top).sum()),
         "shares": shares,
     }
-    return Explanation(title or f"Softmax of {z.size} scores", tuple(steps), result)
+    return Explanation(title or f"Softmax of {counted(z.size, 'score')}", tuple(steps), result)
 
 
 def softmax_steps(scaled: Array, shares: Array) -> list[Step]:
@@ -81,7 +83,7 @@ def softmax_steps(scaled: Array, shares: Array) -> list[Step]:
         for one, after in zip(scaled, lowered, strict=True)
     ]
     raised = [
-        equation(Symbol("e", (i,)), exp(number(low)), number(p))
+        equation(Symbol("E", (i,)), exp(number(low)), number(p))
         for i, (low, p) in enumerate(zip(lowered, powers, strict=True), 1)
     ]
     quotients = [
@@ -99,7 +101,7 @@ def softmax_steps(scaled: Array, shares: Array) -> list[Step]:
             *less,
         ),
         step("The exponentials", *raised),
-        step("Their sum", equation(symbol("s"), total(*powers), number(total_of))),
+        step("Their sum", equation(symbol("sum", tex=r"\text{sum}"), total(*powers), number(total_of))),
         step("Divide each by the sum", *quotients),
     ]
 
