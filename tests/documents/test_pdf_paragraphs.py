@@ -96,6 +96,10 @@ def test_cells_side_by_side_are_a_row_with_tabs() -> None:
     assert text_of(cells) == "0.0\t0.1\t0.2\n1.0\t1.1\t1.2\n2.0\t2.1\t2.2"
 
 
+def test_a_cell_that_ends_in_a_hyphen_does_not_go_on_in_the_next_cell() -> None:
+    assert text_of([line(f"hexa{HYPHENATED}", 0), line("chloride", 0, 150)]) == "hexa-\tchloride"
+
+
 def test_pieces_of_a_line_are_one_line() -> None:
     pieces = [line("from 1", 0), line("⁄4 inch", 0, 80.5), line("to one", 0, 120)]
     assert text_of(pieces) == "from 1⁄4 inch to one"

@@ -73,7 +73,7 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
         if count > settings.max_pages:
             raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
         pages: list[Page | list[TextLine] | None] = []
-        attached = _attached(pdf)
+        attached = _attached(pdf, settings)
         for index in range(count):
             pages.append(_read_page(pdf, index, settings, attached))
             page_done()
@@ -123,11 +123,11 @@ def _open(file: SourceFile, settings: ReadSettings) -> PdfDocument:
         raise ReadError("a PDF too broken to be opened", where=file.where) from error
 
 
-def _attached(pdf: PdfDocument) -> list[str]:
+def _attached(pdf: PdfDocument, settings: ReadSettings) -> list[str]:
     """Return the names of the files embedded in `pdf` itself."""
     pypdfium2 = _pypdfium2()
     names = []
-    for index in range(pdf.count_attachments()):
+    for index in range(min(pdf.count_attachments(), settings.max_members)):
         with contextlib.suppress(pypdfium2.PdfiumError):
             names.append(pdf.get_attachment(index).get_name())
     return names
