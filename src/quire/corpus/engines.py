@@ -17,7 +17,7 @@ class EngineSettings(Settings):
     """Where files are read; it changes nothing about the corpus."""
 
     name: Literal["local", "ray"] = "local"
-    """Read with worker processes of this machine (local) or with Ray Data on a cluster (ray; needs quire[ray])."""
+    """Read with worker processes of this machine (local) or with Ray Data on a cluster (ray; needs the extra ray)."""
     address: str | None = Field(default=None, min_length=1)
     """A Ray cluster, such as auto or 10.0.0.1:6379, whose machines see the files at the same paths; unset = start one
     on this machine for the run."""
