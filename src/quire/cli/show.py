@@ -16,6 +16,7 @@ from quire.settings import read_toml
 
 if TYPE_CHECKING:
     from quire.corpus.account import Account
+    from quire.corpus.find import Hit
     from quire.tokens.dataset import Split, TokenDataset
 
 AROUND = 24  # tokens told on either side of the one asked for
@@ -26,6 +27,12 @@ def command(
     *,
     path: Path = typer.Argument(..., help="A corpus, a run, a folder of tokens, or a file."),
     token: int | None = typer.Option(None, metavar="N", help="Tell where token N of the run's tokens came from."),
+    words: str | None = typer.Option(
+        None,
+        "--find",
+        metavar="WORDS",
+        help="Of a corpus: every place where these words stand, with its file and page.",
+    ),
     split: str = typer.Option("train", metavar="SPLIT", help="Which tokens N counts in: train or validation."),
     no_ocr: bool = typer.Option(False, "--no-ocr", help="Of a file: do not recognise text in pictures."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
@@ -33,6 +40,9 @@ def command(
     """Say what a corpus, a run or a file is, and where a token came from."""
     if not path.exists():
         raise UsageError("no such file or folder", where=path)
+    if words is not None:
+        _find(path, words, as_json=as_json)
+        return
     if token is not None:
         facts = _token(path, token, split)
     elif path.is_file():
@@ -88,6 +98,40 @@ def _corpus(path: Path) -> dict[str, Any]:
         "report": path / "report.html",
         "account": account.as_dict(),
     }
+
+
+def _find(path: Path, words: str, *, as_json: bool) -> None:
+    """Print every hit as it is found: the place in one line, the text around it in the next."""
+    from quire.corpus.find import find
+    from quire.corpus.store import Corpus
+
+    corpus = Corpus.open(path)
+    hits, documents = 0, set()
+    found: list[Hit] = []
+    mark = ("\x1b[7m", "\x1b[0m") if sys.stdout.isatty() else ("[[", "]]")
+    for hit in find(corpus, words):
+        hits += 1
+        documents.add(hit.document)
+        if as_json:
+            found.append(hit)
+        else:
+            around = f"…{hit.before}{mark[0]}{hit.text}{mark[1]}{hit.after}…"
+            print(f"{_place(hit)}\n    {' '.join(around.split())}")
+    if as_json:
+        facts = {"kind": "hits", "path": path, "words": words, "hits": [dataclasses.asdict(hit) for hit in found]}
+        print(json.dumps(facts, ensure_ascii=False, default=str))
+    else:
+        print(f"{hits:,} hits in {len(documents):,} of {corpus.num_documents:,} documents")
+
+
+def _place(hit: Hit) -> str:
+    name = hit.source if hit.member is None else f"{hit.source}!{hit.member}"
+    if hit.page is not None:
+        pages = "page" if hit.page == hit.last_page else "pages"
+        name += f", {pages} {hit.page}" + ("" if hit.page == hit.last_page else f" to {hit.last_page}")
+    if hit.byte_start is not None:
+        name += f", bytes {hit.byte_start:,} to {hit.byte_end:,}"
+    return f"{name}, characters {hit.start:,} to {hit.end:,} of document {hit.document:,}"
 
 
 def _file(path: Path, *, ocr: bool) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def disjoint(edits: Iterable[Edit]) -> list[Edit]:
 def edited(document: Document, edits: Sequence[Edit]) -> Document:
     """Return `document` with the edits made and its spans cut at them.
 
-    What stands between two edits keeps exact bytes where the span's bytes are its text in UTF-8 or in a single-byte
-    encoding, which their number shows; elsewhere it keeps the bytes of the whole span, in which it lies.
+    What stands between two edits keeps exact bytes where `ByteCounter` can tell them; elsewhere it keeps the bytes of
+    the whole span, in which it lies.
 
     Args:
         document: as it was read.
@@ -83,7 +83,7 @@ def _moved(document: Document, runs: Sequence[_Run]) -> Iterator[Span]:
             place = run.place + (run.size if run.mask else span.start - run.start)
             yield replace(span, start=place, end=place)
             continue
-        bytes_of = _byte_counter(document.text, span)
+        counter = ByteCounter(document.text, span)
         for run in itertools.islice(runs, bisect.bisect_right(ends, span.start), None):
             if run.start >= span.end:
                 break
@@ -93,11 +93,16 @@ def _moved(document: Document, runs: Sequence[_Run]) -> Iterator[Span]:
                 continue
             place = run.place if run.mask else run.place + begin - run.start
             size = run.size if run.mask else stop - begin
-            yield bytes_of(replace(span, start=place, end=place + size), begin, stop)
+            byte_start, byte_end = counter.of(begin, stop)
+            yield replace(span, start=place, end=place + size, byte_start=byte_start, byte_end=byte_end)
 
 
-class _byte_counter:  # noqa: N801 - a function with a memory
-    """Gives the bytes of a piece of a span; pieces are asked for in order, so that each character is counted once."""
+class ByteCounter:
+    """Tells where pieces of a span stand in the source file; asked for in order, so that each character counts once.
+
+    The bytes are exact where those of the span are its text in UTF-8 or in a single-byte encoding, which their number
+    shows; else they are those of the whole span.
+    """
 
     def __init__(self, text: str, span: Span) -> None:
         self._text, self._span = text, span
@@ -110,12 +115,12 @@ class _byte_counter:  # noqa: N801 - a function with a memory
         if size != len(text[span.start : span.end].encode()):
             self._bytes = 1 if size == span.end - span.start else -1
 
-    def __call__(self, piece: Span, begin: int, stop: int) -> Span:
+    def of(self, begin: int, stop: int) -> tuple[int | None, int | None]:
+        """Return where characters `begin:stop` of the text, which lie in the span, begin and end in the file."""
         if self._bytes < 0:
-            return piece
+            return self._span.byte_start, self._span.byte_end
         start = self._advance(begin)
-        end = self._advance(stop)
-        return replace(piece, byte_start=start, byte_end=end)
+        return start, self._advance(stop)
 
     def _advance(self, place: int) -> int:
         at, byte = self._known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 from collections.abc import Iterable, Iterator
@@ -74,6 +75,7 @@ def unpack(packed: Packed | bytes, source: str) -> Iterator[Part]:
         place = end
 
 
+@functools.cache
 def _codec() -> Any:
     # Zstandard, level 1: 2 ms a MB of text, where zlib's fastest takes 9 and packs no better.
     import pyarrow
