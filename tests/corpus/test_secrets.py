@@ -48,7 +48,7 @@ def of_kind(text, kind):
     return [text[found.start : found.end] for found in find_secrets(text) if found.kind == kind]
 
 
-@given(cards().filter(lambda number: len(set(number) - {" ", "-"}) > 2), around)
+@given(cards(), around)
 def test_every_valid_card_is_found(number, sides):
     assert of_kind(f"{sides[0]}{number}{sides[1]}", "card") == [number]
 
@@ -131,7 +131,7 @@ def test_each_kind_is_found_whole(value, kind):
         "-----BEGIN PUBLIC KEY-----\n" + BODY + "\n-----END PUBLIC KEY-----",
         "-----BEGIN PRIVATE KEY-----",
         "AKIAXXXXXXXXXXXXXXXX sk_live_xxxxxxxxxxxxxxxxxxxxxxxx",
-        "4111 1111 1111 1112, 0.4111111111111111, 1700000000000, 4444444444444448, 41111111111111111111",
+        "4111 1111 1111 1112, 0.4111111111111111, 1700000000000, 4444444444444440, 41111111111111111111",
         "DE89 3704 0044 0532 0130 01 and DEADBEEF and XX12 3456 7890 1234 5678",
         "eyJub3QiOiJhIHRva2VuIn0.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N",
         "",

@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from quire.corpus.engines import EngineSettings
-from quire.corpus.settings import IngestSettings
+from quire.corpus.settings import CorpusSettings, IngestSettings
 from quire.documents.sandbox import PoolSettings
+from quire.documents.settings import ReadSettings
 from quire.documents.sql import database_name, is_database
 from quire.settings import build, help_of, merge, with_assignments
 
 if TYPE_CHECKING:
-    from quire.corpus.account import Account
+    from rich.table import Table
+
+    from quire.corpus.account import Account, Rule
     from quire.corpus.progress import Step
 
 FAILURES_SHOWN = 10
@@ -35,6 +38,8 @@ def command(
     workers: int | None = typer.Option(None, metavar="N", help=help_of(PoolSettings, "workers")),
     engine: str | None = typer.Option(None, metavar="local|ray", help=help_of(EngineSettings, "name")),
     no_ocr: bool = typer.Option(False, "--no-ocr", help="Do not recognise text in pictures and scanned pages."),
+    redact: bool = typer.Option(False, "--redact", help=help_of(CorpusSettings, "redact")),
+    password: str | None = typer.Option(None, metavar="WORD", help=help_of(ReadSettings, "password")),
     assignments: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="Set anything else, such as pool.seconds=300 or read.max_pages=100."
     ),
@@ -53,6 +58,10 @@ def command(
         values = merge(values, {"engine": {"name": engine}})
     if no_ocr:
         values = merge(values, {"read": {"ocr": False}})
+    if redact:
+        values = merge(values, {"corpus": {"redact": True}})
+    if password is not None:
+        values = merge(values, {"read": {"password": password}})
     settings = build(IngestSettings, values, where="--set")
     corpus = out if out is not None else Path("corpora") / _name(sources[0])
     try:
@@ -120,38 +129,79 @@ def _counts(step: Step, elapsed: float) -> str:
 
 
 def print_account(account: Account, *, stderr: bool = False) -> None:
-    """Print what became of every file: the sum, the rules, the largest failures; on stdout or stderr."""
+    """Print what became of every file: the sums, the rules, the largest failures; on stdout or stderr."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    from quire.corpus.account import OUTCOMES, megabytes
+    from quire.corpus.account import megabytes
 
     stream = sys.stderr if stderr else sys.stdout
     console = Console(stderr=stderr, width=None if stream.isatty() else 120, highlight=False)
-    sums = Table("", "files", "size", box=None, pad_edge=False)
-    for column in sums.columns[1:]:
-        column.justify = "right"
-    sums.add_row("found", f"{account.found.files:,}", megabytes(account.found.bytes))
-    for outcome, sign in zip(OUTCOMES, ("=", "+", "+"), strict=True):
-        tally = getattr(account, outcome)
-        sums.add_row(f"{sign} {outcome}", f"{tally.files:,}", megabytes(tally.bytes))
-    console.print(sums)
-    if account.rules:
-        rules = Table("why", "", "files", "size", "for example", box=None, pad_edge=False)
-        for rule in account.rules:
-            example = escape(f"{rule.example}: {rule.detail}" if rule.detail else rule.example)
-            rules.add_row(rule.outcome, rule.rule, f"{rule.files:,}", megabytes(rule.bytes), example)
-        console.print()
-        console.print(rules)
+    console.print(_sums(account))
+    for title, rules in (("why", account.rules), ("why members", account.member_rules)):
+        if rules:
+            console.print()
+            console.print(_rules(title, rules))
     if account.failures:
         shown = account.failures[:FAILURES_SHOWN]
         console.print(f"\nFailed{', the largest' if account.failed.files > len(shown) else ''}:")
         for failed in shown:
             console.print(escape(f"  {failed.source} ({megabytes(failed.bytes)}): {failed.detail}"), soft_wrap=True)
+    console.print(f"\n{_characters(account)}", soft_wrap=True)
+    if account.secrets:
+        found = ", ".join(
+            f"{secrets.count:,} {kind} in {secrets.files:,} files" for kind, secrets in account.secrets.items()
+        )
+        console.print(
+            f"Secrets {'masked' if account.redacted else 'found, --redact masks them'}: {found}", soft_wrap=True
+        )
     pages = f" of {account.pages:,} pages" if account.pages else ""
     formats = ", ".join(f"{kind} {megabytes(share.text_bytes)}" for kind, share in list(account.formats.items())[:5])
     read = f"{account.files_read:,} files read in {account.seconds:.1f} s"
     console.print(
         f"\n{account.documents:,} documents{pages}, {megabytes(account.text_bytes)} of text ({formats}); {read}"
     )
+
+
+def _sums(account: Account) -> Table:
+    from rich.table import Table
+
+    from quire.corpus.account import OUTCOMES, Tally, megabytes
+
+    has_members = any(tally.files for tally in account.members.values())
+    sums = Table("", "files", "size", *(("members", "size") if has_members else ()), box=None, pad_edge=False)
+    for column in sums.columns[1:]:
+        column.justify = "right"
+
+    def row(name: str, files: Tally, members: Tally) -> None:
+        cells = [name, f"{files.files:,}", megabytes(files.bytes)]
+        sums.add_row(*cells, *((f"{members.files:,}", megabytes(members.bytes)) if has_members else ()))
+
+    row("found", account.found, sum(account.members.values(), Tally()))
+    for outcome, sign in zip(OUTCOMES, ("=", "+", "+"), strict=True):
+        row(f"{sign} {outcome}", getattr(account, outcome), account.members[outcome])
+    return sums
+
+
+def _rules(title: str, rules: Sequence[Rule]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from quire.corpus.account import megabytes
+
+    what = "members" if title.endswith("members") else "files"
+    table = Table(title.partition(" ")[0], "", what, "size", "for example", box=None, pad_edge=False)
+    for rule in rules:
+        example = escape(f"{rule.example}: {rule.detail}" if rule.detail else rule.example)
+        table.add_row(rule.outcome, rule.rule, f"{rule.files:,}", megabytes(rule.bytes), example)
+    return table
+
+
+def _characters(account: Account) -> str:
+    """Return the sum of all characters in one line."""
+    letters = account.characters
+    terms = [f"{letters.kept:,} kept"]
+    terms += [f"{part.characters:,} {rule} ({part.count:,} documents)" for rule, part in letters.left_out.items()]
+    terms += [f"{part.characters:,} {rule} ({part.count:,} places)" for rule, part in letters.cut.items()]
+    read = f"{letters.read:,} characters read" + (f" + {letters.added:,} of masks" if letters.added else "")
+    return f"{read} = {' + '.join(terms)}"

@@ -22,7 +22,7 @@ from quire.corpus.secrets import Finding, find_secrets
 from quire.corpus.shingles import SHINGLE_WORDS, Hashes, Places, Signatures, algorithm, shingles, signatures
 from quire.documents.document import Document
 
-VERSION = 1
+VERSION = 2
 """Raised whenever something would be measured otherwise, so that it is measured anew."""
 
 TABLES = frozenset(
@@ -120,7 +120,9 @@ def measured(document: Document, measuring: Measuring) -> tuple[Document, Measur
             document = replace(document, license=license_of(text))
     elif prose:
         document = replace(document, language=language_of(text))
-    signature, paragraphs = _signed(text, prose, measuring)
+    # Two small files under the same long licence notice are not the same file.
+    own = text if notice is None else text[: notice.start] + text[notice.end :]
+    signature, paragraphs = _signed(own, prose, measuring)
     measure = Measure(
         member=document.member,
         prose=prose,

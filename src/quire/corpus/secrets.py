@@ -240,7 +240,7 @@ def _cards(text: str, start: int, end: int) -> Iterator[Finding]:
         ends = [match.end(), match.start(2)] if match[2] and len(match[2]) < 4 else [match.end()]
         for stop in ends:
             digits = re.sub(r"\D", "", text[match.start() : stop])
-            if _ISSUERS.fullmatch(digits) and is_luhn(digits) and len(set(digits)) > 2:
+            if _ISSUERS.fullmatch(digits) and is_luhn(digits):
                 yield Finding(match.start(), stop, "card")
                 break
 
