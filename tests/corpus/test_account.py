@@ -86,13 +86,37 @@ def test_the_report_stands_alone_and_escapes_names():
     assert "prefers-color-scheme: dark" in page
 
 
+def charts_of(page):
+    found = re.findall(r"<h2>([^<]*)</h2>\n(<svg.*?</svg>)", page, re.DOTALL)
+    return {title: ElementTree.fromstring(svg) for title, svg in found}
+
+
+def lengths(chart, of="width"):
+    return [float(bar.get(of)) for bar in chart.iter("rect")]
+
+
 def test_the_bars_are_as_long_as_their_values():
+    charts = charts_of(html_report(ACCOUNT))
+    assert "Text by language" not in charts  # no language, no chart of languages
+    assert lengths(charts["Files by outcome"]) == pytest.approx([380, 380 * 3 / 5, 380 * 2 / 5])
+    assert lengths(charts["Members of archives, mails and books"]) == pytest.approx([380, 380 / 4, 0])
+    assert lengths(charts["Text by format"]) == pytest.approx([380, 380 * 50 / 400])
+    assert lengths(charts["Characters"]) == pytest.approx([380 * part / 430 for part in (430, 70, 10, 56)], abs=0.06)
+    assert lengths(charts["Confidence of recognised text"], "height") == pytest.approx([0] * 18 + [40, 120])
+    assert lengths(charts["Code by licence"]) == [380]
+
+
+def test_the_report_tells_secrets_losses_and_members():
     page = html_report(ACCOUNT)
-    charts = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
-    assert len(charts) == 2  # no language, no chart of languages
-    lengths = [[float(bar.get("width")) for bar in chart.iter("rect")] for chart in charts]
-    assert lengths[0] == pytest.approx([380, 380 * 3 / 5, 380 * 2 / 5])
-    assert lengths[1] == pytest.approx([380, 380 * 50 / 400])
+    assert "<td>email</td><td>2</td><td>1</td>" in page
+    assert "Secrets and personal data, masked" in page
+    assert "&lt;img&gt;.pdf" in page
+    assert "<b>5</b> members = 4 kept + 1 dropped + 0 failed" in page
+    assert "560 characters were read, and 6 were added by masks" in page
+    bare = dataclasses.replace(ACCOUNT, members={name: Tally() for name in ACCOUNT.members}, secrets={}, redacted=False)
+    bare = dataclasses.replace(bare, member_rules=())
+    assert "members" not in html_report(bare)
+    assert "Secrets" not in html_report(bare)
 
 
 def test_many_formats_are_gathered_into_others():

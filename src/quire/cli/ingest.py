@@ -133,7 +133,7 @@ def print_account(account: Account, *, stderr: bool = False) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from quire.corpus.account import megabytes
+    from quire.corpus.account import counted, megabytes
 
     stream = sys.stderr if stderr else sys.stdout
     console = Console(stderr=stderr, width=None if stream.isatty() else 120, highlight=False)
@@ -150,7 +150,7 @@ def print_account(account: Account, *, stderr: bool = False) -> None:
     console.print(f"\n{_characters(account)}", soft_wrap=True)
     if account.secrets:
         found = ", ".join(
-            f"{secrets.count:,} {kind} in {secrets.files:,} files" for kind, secrets in account.secrets.items()
+            f"{secrets.count:,} {kind} in {counted(secrets.files, 'file')}" for kind, secrets in account.secrets.items()
         )
         console.print(
             f"Secrets {'masked' if account.redacted else 'found, --redact masks them'}: {found}", soft_wrap=True
@@ -199,9 +199,13 @@ def _rules(title: str, rules: Sequence[Rule]) -> Table:
 
 def _characters(account: Account) -> str:
     """Return the sum of all characters in one line."""
+    from quire.corpus.account import counted
+
     letters = account.characters
     terms = [f"{letters.kept:,} kept"]
-    terms += [f"{part.characters:,} {rule} ({part.count:,} documents)" for rule, part in letters.left_out.items()]
-    terms += [f"{part.characters:,} {rule} ({part.count:,} places)" for rule, part in letters.cut.items()]
+    terms += [
+        f"{part.characters:,} {rule} ({counted(part.count, 'document')})" for rule, part in letters.left_out.items()
+    ]
+    terms += [f"{part.characters:,} {rule} ({counted(part.count, 'place')})" for rule, part in letters.cut.items()]
     read = f"{letters.read:,} characters read" + (f" + {letters.added:,} of masks" if letters.added else "")
     return f"{read} = {' + '.join(terms)}"
