@@ -341,6 +341,9 @@ class Ledger:
 
     def forget_others(self) -> None:
         """Remove the readings of files that this run did not meet."""
+        # Without these, every reading would be looked for in the whole list of files: 40 s for 20,000.
+        self._base.execute("CREATE INDEX IF NOT EXISTS temp.files_by_content ON files (sha256, name)")
+        self._base.execute("CREATE INDEX IF NOT EXISTS temp.files_by_path ON files (path)")
         self._base.execute("BEGIN")
         for table in ("readings", "parts"):
             self._base.execute(
