@@ -20,7 +20,7 @@ PAGE = """<!doctype html><html><head><title>T</title><style>p {{ color: red }}</
 
 def read(page: bytes | str, **chosen: bool) -> str:
     data = page if isinstance(page, bytes) else page.encode()
-    (document,) = read_bytes(data, "a.html", ReadSettings(**chosen))
+    (document,) = read_bytes(data, "a.html", ReadSettings(**{"main_content": True, **chosen}))
     assert isinstance(document, Document)
     (span,) = document.pages
     assert (span.start, span.end) == (0, len(document.text))
@@ -176,3 +176,10 @@ def test_real_pages(shared_data: Path) -> None:
     scores[whole.name] = word_f1(truth, read(whole.read_bytes(), main_content=False))
     assert len(scores) >= 4
     assert all(score >= 0.96 for score in scores.values()), scores
+
+
+def test_as_it_stands_a_page_keeps_all_that_a_reader_sees():
+    (document,) = read_bytes(
+        b"<nav>Home</nav><main><p>Words.</p></main><footer>Imprint</footer>", "a.html", ReadSettings()
+    )
+    assert document.text.split() == ["Home", "Words.", "Imprint"]

@@ -47,8 +47,8 @@ class ReadSettings(Settings):
     """PDFs and pictures of more pages are dropped."""
     max_pixels: int = Field(default=150_000_000, ge=1, le=178_000_000)  # past that Pillow opens nothing
     """Pictures of more pixels are dropped; a scan of A0 at 300 dots per inch has 139,000,000."""
-    main_content: bool = True
-    """Of web pages keep what they are about, without menus, side bars, forms and feet."""
+    main_content: bool = False
+    """Of web pages keep only what they are about, without menus, side bars, forms and feet."""
     links: bool = True
     """Write where links of web pages, books and office files lead, as Markdown: [words](address)."""
     comments: bool = True
