@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 
 import psutil
 import pytest
@@ -54,6 +55,24 @@ def test_json_is_one_object_and_nothing_else(folder, tmp_path):
     again = json.loads(quire(folder, "--out", "c", "--json", "--workers", 1).stdout)["account"]
     assert again["files_read"] == 0
     assert again["fingerprint"] == account["fingerprint"]
+
+
+def test_secrets_are_counted_and_masked_when_asked_and_members_are_in_the_sum(folder, tmp_path):
+    (folder / "mail.txt").write_text("Write to jane.doe@quire-mail.org at once.")
+    with zipfile.ZipFile(folder / "held.zip", "w") as archive:
+        archive.writestr("in.txt", "words of a member")
+        archive.writestr("empty.txt", "")
+    printed = quire(folder, "--out", "c", "--workers", 1).stdout
+    assert "Secrets found, --redact masks them: 1 email in 1 file" in printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["=", "kept", "4"] in [line[:3] for line in lines]
+    assert ["17", "B"] in [line[-2:] for line in lines if line[:2] == ["=", "kept"]]
+    assert ["dropped", "empty", "1", "0", "B", "held.zip!empty.txt:", "0", "bytes"] in lines
+    printed = quire(folder, "--out", "c", "--workers", 1, "--redact").stdout
+    assert "Secrets masked: 1 email in 1 file" in printed
+    assert "23 redacted (1 place)" in printed
+    texts = [document.document.text for document in Corpus.open(tmp_path / "c").documents()]
+    assert "Write to [email] at once." in texts
 
 
 def test_set_reaches_every_group(folder, tmp_path):

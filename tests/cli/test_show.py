@@ -66,6 +66,16 @@ def test_a_corpus(made):
     assert corpus.fingerprint in printed
 
 
+def test_words_are_found_with_their_files(made):
+    told = facts(made / "corpus", "--find", "chapter  3.")
+    (hit,) = told["hits"]
+    assert (hit["source"], hit["text"], hit["start"], hit["byte_end"]) == ("3.txt", "Chapter 3.", 0, 10)
+    printed = show(made / "corpus", "--find", "Chapter").stdout
+    assert "3.txt, bytes 0 to 7, characters 0 to 7 of document 3\n    …[[Chapter]] 3. word93" in printed
+    assert printed.endswith("8 hits in 8 of 8 documents\n")
+    assert "0 hits" in show(made / "corpus", "--find", "nowhere at all").stdout
+
+
 def test_a_run(made):
     told = facts(made / "run")
     assert told["kind"] == "run"
@@ -131,6 +141,7 @@ def test_a_file_is_shown_as_an_ingestion_would_take_it(tmp_path, name, content, 
         ([".", "--token", 3], 1, "no tokens are here"),
         ([".", "--token", 3, "--split", "test"], 2, "is no split"),
         (["bad.safetensors"], 1, "not a safetensors file"),
+        ([".", "--find", "words"], 1, "no corpus is in this folder"),
     ],
 )
 def test_what_it_cannot_show_it_says(tmp_path, monkeypatch, words, code, said):
