@@ -2,14 +2,16 @@
 
 python docs/_checks/provenance.py [PAGE...]    name the numbers that stand on a page and come from nowhere
 
-A number with a decimal point, or of four digits or more, in prose, tables, alternative texts, inline code or formulas must
-be one that the page computes: it is equal to a number in an output, a computed region, a setting, a console command, a
-literal of executed or included Python, or the result of a sum that the arithmetic check has found right; or it is one
-of these rounded, if that stands in the same section of second level. Signs are not compared, `62 %` is also 0.62.
-A number of a page that the same paragraph links to counts if it stands there.
+A number with a decimal point, or of four digits or more, in prose, tables, alternative texts, inline code or formulas
+must be one that the page computes: that of an output, a computed region, a setting, a console command, a literal of
+executed or included Python, or the result of a sum that the arithmetic check has found right. A number of three digits
+or more may stand anywhere on the page; one of fewer, which is easily met by chance, and one that is rounded, in the
+same section of second level. Signs are not compared, `62 %` is also 0.62. A number counts too if it stands on a page that
+the same paragraph links to.
 
-Not asked: years, numbers of sections, versions and standards, dates, names (`fp16`, `GPT-2`), addresses, whole numbers
-below 1000. What stands inside of an output or computed region is compared with what comes out there, and not asked here.
+Not asked: whole numbers below 1000, years, dates, numbers of sections, versions and standards, names (`fp16`, `GPT-2`),
+addresses, the bits of paragraphs that speak of binary numbers, and what is chosen and not computed: a command of
+quire in a block, a setting in code (`dropout=0.3`). Outputs and computed regions are compared with what comes out.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from _checks.pages import DOCS, fences, line_of, pages, parts
 from _checks.signs import signs
 
 FROM_DIGITS = 4  # a whole number with fewer is not asked where it comes from
+TELLING = 3  # digits of a number that hardly stands on a page by chance
 FIGURE = re.compile(
     r"(?<![\w.])(?P<figure>(?:\d{1,3}(?:(?:,|_|\{,\})\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w])"
     r"(?:\s*(?:\\times|\\cdot|×|·)\s*10(?:\^\{?(?P<exponent>-?\d+)\}?|(?P<raised>⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)))?(?P<percent>\s?\\?%)?"
@@ -101,15 +104,16 @@ class Evidence:
     def supports(self, claim: Claim) -> bool:
         """Whether a claim is one of the numbers, or one of its section rounded."""
         near = self.near.get(self.section(claim.position), [])
+        telling = len(str(int(abs(claim.value) / claim.unit))) >= TELLING
         return any(
-            value in self.exact or any(_rounded(figure, value, unit, claim.cut) for figure in near)
+            (telling and value in self.exact) or any(_is(figure, value, unit, claim.cut) for figure in near)
             for value, unit in claim.readings()
         )
 
 
-def _rounded(figure: Figure, value: Fraction, unit: Fraction, cut: bool) -> bool:
+def _is(figure: Figure, value: Fraction, unit: Fraction, cut: bool) -> bool:
     if figure.unit >= unit:
-        return False
+        return figure.value == value
     return 0 <= figure.value - value < unit if cut else abs(figure.value - value) <= unit / 2
 
 
@@ -119,7 +123,7 @@ def claims(markdown: str) -> Iterator[Claim]:
     tokens = signs(markdown)
     for at, token in enumerate(tokens):
         start = token.position
-        if any(first <= start < last for first, last in executed):
+        if any(first <= start < last for first, last in executed) or _chosen(markdown, token):
             continue
         if token.kind == "number":
             stated = _stated(tokens[at:])
@@ -146,7 +150,7 @@ def claims(markdown: str) -> Iterator[Claim]:
 
 def _stated(tokens: list[Token]) -> Number:
     if len(tokens) > 3 and tokens[1].kind == "*" and tokens[2].text == "10" and tokens[3].kind in ("^", "raised"):
-        for end in (7, 6, 5, 4):  # 4.54 \times 10^{-5}
+        for end in range(8, 3, -1):  # 4.54 \times 10^{-5}
             try:
                 tree, taken = parse(tokens[:end])
             except NotArithmeticError:
@@ -157,9 +161,23 @@ def _stated(tokens: list[Token]) -> Number:
     return number(tokens[0].text.rstrip("…"), cut=tokens[0].text.endswith("…"))
 
 
+def _chosen(markdown: str, token: Token) -> bool:
+    line = markdown[markdown.rfind("\n", 0, token.position) + 1 : token.position]
+    if token.mode == "text":
+        return line.lstrip().startswith("quire ")
+    return token.mode == "code" and re.search(r"[a-z]=$", line) is not None
+
+
+def _paragraph(markdown: str, position: int) -> str:
+    start, end = markdown.rfind("\n\n", 0, position), markdown.find("\n\n", position)
+    return markdown[start + 2 if start >= 0 else 0 : end if end >= 0 else len(markdown)]
+
+
 def _named(markdown: str, start: int, text: str) -> bool:
     before = markdown[max(0, start - 40) : start]
-    if re.fullmatch(r"(?:1[89]|20)\d\d", text) and YEAR.search(" ".join(before.split(" ")).replace("\n", " ")):
+    if re.fullmatch(r"(?:1[89]|20)\d\d", text) and YEAR.search(before.replace("\n", " ")):
+        return True
+    if re.fullmatch("[01]+", text) and "binary" in _paragraph(markdown, start):
         return True
     before = before.replace("\n", " ")
     return NUMBERED.search(before) is not None or NAMED.search(before) is not None
@@ -238,13 +256,11 @@ def unsupported(markdown: str, page: Path) -> tuple[int, list[Claim]]:
 
 
 def _quoted(claim: Claim, markdown: str, page: Path) -> bool:
-    start = markdown.rfind("\n\n", 0, claim.position) + 2
-    end = markdown.find("\n\n", claim.position)
-    paragraph = markdown[start if start > 1 else 0 : end if end >= 0 else len(markdown)]
-    for link in LINK.finditer(paragraph):
+    for link in LINK.finditer(_paragraph(markdown, claim.position)):
         linked = (page.parent / link["page"]).resolve()
         if linked.is_file() and linked != page.resolve():
-            if Evidence(figures(linked.read_text("utf-8"), claim.position), []).supports(claim):
+            there = [figure.value for figure in figures(linked.read_text("utf-8"))]
+            if any(value in there for value, _ in claim.readings()):
                 return True
     return False
 
