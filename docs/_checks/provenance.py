@@ -6,8 +6,8 @@ A number with a decimal point, or of four digits or more, in prose, tables, alte
 must be one that the page computes: that of an output, a computed region, a setting, a console command, a literal of
 executed or included Python, or the result of a sum that the arithmetic check has found right. A number of three digits
 or more may stand anywhere on the page; one of fewer, which is easily met by chance, and one that is rounded, in the
-same section of second level. Signs are not compared, `62 %` is also 0.62. A number counts too if it stands on a page that
-the same paragraph links to.
+same section of second level. Signs are not compared, `62 %` is also 0.62. A number counts too if it stands on a page
+that the same paragraph links to.
 
 Not asked: whole numbers below 1000, years, dates, numbers of sections, versions and standards, names (`fp16`, `GPT-2`),
 addresses, the bits of paragraphs that speak of binary numbers, and what is chosen and not computed: a command of
