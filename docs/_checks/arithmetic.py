@@ -5,8 +5,9 @@ python docs/_checks/arithmetic.py [PAGE...]    name the statements that are wron
 `=` means exact, or rounded to the digits that are printed; an integer is exact. `≈` also allows that the numbers on the
 other side were rounded before they were printed: those with a decimal point and three digits or more that carry as many
 digits as the result. It allows this only where that rounding can show, where it moves the result by a quarter of its
-last digit or more; `14 / 13.0384` is 1.0738 whatever came after 13.0384. Sides with letters are left out, so in
-`z = 0.3 + 0.12 = 0.42` the second equation is checked.
+last digit or more; `14 / 13.0384` is 1.0738 for whoever has 13.0384 on paper. What code printed, in outputs and
+computed regions, was rounded from numbers known in full; there each rounding is allowed. Sides with letters are left
+out, so in `z = 0.3 + 0.12 = 0.42` the second equation is checked.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from _checks.expressions import (
     without_percent,
 )
 from _checks.intervals import Interval, NotArithmeticError, ShapeError
-from _checks.pages import line_of, pages
+from _checks.pages import line_of, pages, parts
 from _checks.signs import RELATIONS, signs
 
 EXACT = Fraction(1, 10**40)
@@ -65,6 +66,8 @@ class Statement:
     left: Any
     relation: str
     right: Any
+    position: int
+    computed: bool = False  # printed by code, from numbers that it knows in full
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Problem:
 def statements(markdown: str) -> Iterator[Statement]:
     """Yield the statements of a page whose two sides are numbers."""
     tokens = signs(markdown)
+    outputs = [(part.shown_start, part.shown_end) for part in parts(markdown)]
     for number, token in enumerate(tokens):
         if token.kind not in RELATIONS:
             continue
@@ -99,7 +103,9 @@ def statements(markdown: str) -> Iterator[Statement]:
             if isinstance(left[0], Number) and (bare or spoken in JOINING | SPOKEN):
                 continue
         text = " ".join(markdown[start : end.position + len(end.text)].split())
-        yield Statement(line_of(markdown, token.position), text, left[0], token.kind, right[0])
+        computed = any(first <= token.position < last for first, last in outputs)
+        line = line_of(markdown, token.position)
+        yield Statement(line, text, left[0], token.kind, right[0], token.position, computed)
 
 
 def _left(tokens: list[Token], relation: int) -> tuple[Any, int] | None:
@@ -163,7 +169,7 @@ def problem(statement: Statement) -> Problem | None:
     left, right = statement.left, statement.right
     try:
         for read in (lambda tree: tree, without_percent, without_mixed):
-            if _holds(read(left), statement.relation, read(right)):
+            if _holds(read(left), statement.relation, read(right), statement.computed):
                 return None
         if _in_binary(left, right) or _in_binary(right, left):
             return None
@@ -180,8 +186,8 @@ def _in_binary(value: Any, bits: Any) -> bool:
     return set(spelled) <= {"0", "1"} and int(spelled, 2) == value.value
 
 
-def _holds(left: Any, relation: str, right: Any) -> bool:
-    a, b = _matrix(left), _matrix(right)
+def _holds(left: Any, relation: str, right: Any, computed: bool) -> bool:
+    a, b = printed_cells(left), printed_cells(right)
     fewest = _fewest(a) or _fewest(b)
     xs, ys = (_rows(evaluate(tree, lambda _: False)) for tree in (left, right))
     if [len(row) for row in xs] != [len(row) for row in ys]:
@@ -200,7 +206,8 @@ def _holds(left: Any, relation: str, right: Any) -> bool:
             if _agree(xs[i][j], ys[i][j], relation, *sides):
                 continue
             x, y = wide_xs[i][j], wide_ys[i][j]
-            if not (_felt(x, sides[1]) and _felt(y, sides[0]) and _agree(x, y, relation, *sides)):
+            felt = computed or (_felt(x, sides[1]) and _felt(y, sides[0]))
+            if not (felt and _agree(x, y, relation, *sides)):
                 return False
     return True
 
@@ -213,8 +220,8 @@ def _rows(value: Value) -> list[list[Interval]]:
     return [[value]] if isinstance(value, Interval) else value
 
 
-def _matrix(tree: Any) -> Cells:
-    """Return the numbers of a side that is nothing but printed numbers."""
+def printed_cells(tree: Any) -> Cells:
+    """Return the numbers of a side that is nothing but printed numbers, in rows, or None."""
     if not isinstance(tree, Number) and tree[0] == "matrix":
         rows = [[printed(cell) for cell in row] for row in tree[1]]
         return rows if all(cell is not None for row in rows for cell in row) else None  # type: ignore[return-value]
@@ -277,12 +284,15 @@ def _long(tree: Any) -> bool:
     return any(x.digits >= FULL_DIGITS - 3 for x in numbers(tree))
 
 
-def checked(markdown: str) -> tuple[int, list[Problem]]:
-    """Return how many statements of a page were checked, and those that do not hold."""
+def checked(markdown: str, *, computed: bool = False) -> tuple[int, list[Problem]]:
+    """Return how many statements of a page were checked, and those that do not hold.
+
+    With `computed` the whole page is something that code printed.
+    """
     count, found = 0, []
     for statement in statements(markdown):
         try:
-            wrong = problem(statement)
+            wrong = problem(replace(statement, computed=computed or statement.computed))
         except NotArithmeticError:
             continue
         count += 1

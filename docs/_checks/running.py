@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from _checks.pages import REPOSITORY, PageError, Part, tidy
 
 # What commands print must not depend on the terminal or the machine that they happen to run on.
@@ -32,6 +34,7 @@ class PageRun:
         folder = self._undo.enter_context(tempfile.TemporaryDirectory())
         self._undo.callback(os.chdir, Path.cwd())
         self._undo.callback(self._restore, dict(os.environ))
+        self._undo.enter_context(np.printoptions())  # what a page sets is set for that page
         os.chdir(folder)
         for name in COLOURING:
             os.environ.pop(name, None)

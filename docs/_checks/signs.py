@@ -87,7 +87,7 @@ def masked(markdown: str) -> tuple[str, list[str]]:
         modes[block.start : block.end] = ["text"] * (block.end - block.start)
         if block.language == "console":
             for command in re.finditer(
-                r"^ *[$>] .*(?:\\\n.*)*", markdown[block.body_start : block.body_end], re.MULTILINE
+                r"^ *[$>] (?:.*\\\n)*.*", markdown[block.body_start : block.body_end], re.MULTILINE
             ):
                 _blank(text, block.body_start + command.start(), block.body_start + command.end(), BREAK)
 

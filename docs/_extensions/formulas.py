@@ -8,7 +8,10 @@ would draw its source in red.
 from __future__ import annotations
 
 import html
+import socket
 import struct
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,34 @@ katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True, "strict": "error"}
 katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 120.0
 # How the errors begin that speak of Node and not of a formula.
 _SILENT = tuple(text.split("{}")[0] for text in (katex.TIMEOUT_EXPIRED_TEMPLATE, katex.STARTUP_TIMEOUT_EXPIRED))
+
+
+def start_server_process(
+    cls: type[katex.KaTeXServer], rundir: Path, timeout: float
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start Node and return it with a connection to it.
+
+    sphinxcontrib-katex's own way connects as soon as the socket is there, which on a busy machine is before Node
+    listens; and its Node, when left behind, holds the output of the build open, so that a pipe from it never ends.
+    """
+    path = rundir / "katex.sock"
+    silent = subprocess.DEVNULL
+    node = subprocess.Popen(cls.build_command(socket=path), stdin=silent, stdout=silent, stderr=silent, cwd=rundir)
+    until = time.monotonic() + timeout
+    while node.poll() is None and time.monotonic() < until:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(path))
+        except OSError:
+            connection.close()
+            time.sleep(0.01)
+        else:
+            return node, connection
+    node.kill()
+    raise cls.timeout_error(timeout)
+
+
+katex.KaTeXServer.start_server_process = classmethod(start_server_process)
 
 
 def visit(translator: Any, node: nodes.math | nodes.math_block) -> None:

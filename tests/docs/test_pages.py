@@ -195,3 +195,9 @@ def test_refreshing_twice_changes_nothing_more_and_leaves_nothing_to_complain(tm
 def test_refreshing_throws_nothing_away_that_it_did_not_write(tmp_path):
     with pytest.raises(pages.PageError, match="prints nothing"):
         refresh(tmp_path, "```python\nx = 1\n```\n\n```text\na drawing\n```\n")
+
+
+def test_how_a_page_prints_arrays_is_forgotten_after_it():
+    third = "```python\nimport numpy as np\n{}print(np.array([1 / 3]))\n```\n\n```text\n[{}]\n```\n"
+    assert problems(third.format("np.set_printoptions(precision=2)\n", "0.33")) == []
+    assert problems(third.format("", "0.33333333")) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from learn.boxes import PALE, arrow, box, canvas
+from learn.boxes import arrow, box, canvas
 from learn.look import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, RULE, look, save
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

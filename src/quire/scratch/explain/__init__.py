@@ -5,6 +5,7 @@ The values come from the modules of `quire.scratch`; what is written down here i
 
 from quire.scratch.explain.activations import activation
 from quire.scratch.explain.attentions import attention, attention_weights
+from quire.scratch.explain.backwards import attention_backward, rms_norm_backward, softmax_backward
 from quire.scratch.explain.caches import cached_step
 from quire.scratch.explain.embeddings import embedding
 from quire.scratch.explain.explanation import Explanation
@@ -18,6 +19,7 @@ from quire.scratch.explain.neurons import collapse, layer, network, neuron
 from quire.scratch.explain.normalizations import layer_norm, normalization, rms_norm
 from quire.scratch.explain.optimizers import adamw, momentum, sgd
 from quire.scratch.explain.positions import rotary, rotary_distance, sinusoidal
+from quire.scratch.explain.projections import projection
 from quire.scratch.explain.samplings import sampling
 from quire.scratch.explain.schedules import schedule
 from quire.scratch.explain.shares import softmax
@@ -30,6 +32,7 @@ __all__ = [
     "activation",
     "adamw",
     "attention",
+    "attention_backward",
     "attention_of_words",
     "attention_weights",
     "backpropagation",
@@ -52,7 +55,9 @@ __all__ = [
     "network",
     "neuron",
     "normalization",
+    "projection",
     "rms_norm",
+    "rms_norm_backward",
     "rotary",
     "rotary_distance",
     "sampling",
@@ -60,6 +65,7 @@ __all__ = [
     "sgd",
     "sinusoidal",
     "softmax",
+    "softmax_backward",
     "swiglu",
     "transformer",
     "transformer_of_words",

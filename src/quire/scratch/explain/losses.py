@@ -13,11 +13,12 @@ from quire.scratch.explain.activations import applied
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
 from quire.scratch.explain.expressions import Expression, Negative, Symbol
 from quire.scratch.explain.notation import call, exp, minus, number, over, power, symbol, times, total
-from quire.scratch.explain.numbers import SETTLED
+from quire.scratch.explain.numbers import to_settled_digits
 from quire.scratch.explain.products import settled
 
 Array = NDArray[np.float64]
 LOSS = symbol("loss", tex=r"\text{loss}")
+NEARLY = 1e-13  # a share not above this is as good as 0
 FAR = 30.0  # logits beyond which 1 - sigmoid is shown as what the module makes of it, not as a difference
 
 
@@ -136,10 +137,24 @@ def binary_slopes(y: Array, t: Array, dz: Array, names: Sequence[Symbol]) -> lis
         say("The slope of the sigmoid cancels against that of the logarithm; what is left is the difference.")
     ]
     for letter, share, wanted, slope in zip(names, y.tolist(), t.tolist(), dz.tolist(), strict=True):
-        difference: Expression = minus(share, wanted)
         name = Symbol("d" + letter.name, letter.indices)
-        lines.append(equation(name, difference if y.size == 1 else over(difference, y.size), number(slope)))
+        lines.append(_share_less(name, share, wanted, y.size, slope))
     return lines
+
+
+def _share_less(name: Symbol, share: float, wanted: float, many: int, slope: float) -> Equation:
+    """Return name = (share - wanted) / many; a share printed as 1 gives what 1 gives."""
+    printed = to_settled_digits(share)
+    if printed != share and printed in {0.0, 1.0}:
+        slope = (printed - wanted) / many
+    difference: Expression = minus(share, wanted)
+    return equation(name, difference if many == 1 else over(difference, many), number(slope))
+
+
+def logarithm(share: float) -> list[Expression]:
+    """Return -ln(share) as a side, or none where the share as printed, 1 or next to 0, has lost the digits of it."""
+    lost = share <= NEARLY or (share != 1 and to_settled_digits(share) == 1)
+    return [] if lost else [Negative(call("ln", share))]
 
 
 def cross_entropy(
@@ -180,12 +195,9 @@ def cross_entropy(
     ]
     for row in range(count):
         for column in range(scores.shape[1]):
-            hit = 1 if column == int(right[row]) else 0
-            difference = minus(shares[row, column], hit)
+            hit = 1.0 if column == int(right[row]) else 0.0
             name = Symbol("dz", (column + 1,)) if count == 1 else Symbol("dz", (row + 1, column + 1))
-            slopes.append(
-                equation(name, difference if count == 1 else over(difference, count), number(dlogits[row, column]))
-            )
+            slopes.append(_share_less(name, shares[row, column], hit, count, dlogits[row, column]))
     steps.append(step("The gradient of the scores", *slopes))
     result = {
         "logits": scores,
@@ -236,8 +248,7 @@ def _losses_of(shares: Array, right: Array, each: list[float], loss: float, labe
     ]
     names = indexed("loss", len(each), r"\text{loss}")
     for name, share, chosen, value in zip(names, shares, right, each, strict=True):
-        got = float(share[int(chosen)])
-        lines.append(equation(name, *([Negative(call("ln", got))] if got > 1e-13 else []), number(value)))
+        lines.append(equation(name, *logarithm(float(share[int(chosen)])), number(value)))
     if len(each) > 1:
         lines.append(equation(LOSS, over(total(*each), len(each)), number(loss)))
     return step("The loss", *lines)
@@ -246,7 +257,7 @@ def _losses_of(shares: Array, right: Array, each: list[float], loss: float, labe
 def _measures(loss: float, count: int, text_bytes: int | None) -> Step:
     lines: list[Equation | Sentence | Table] = []
     if loss < 700:
-        shown = float(f"{loss:.{SETTLED - 1}e}")  # e^29 is far from e^29.0000000000003, which is printed as 29 too
+        shown = to_settled_digits(loss)  # e^29 is far from e^29.0000000000003, which is printed as 29 too
         perplexity = symbol("perplexity", tex=r"\text{perplexity}")
         lines.append(equation(perplexity, exp(shown), number(math.exp(shown))))
     bits = loss / math.log(2)

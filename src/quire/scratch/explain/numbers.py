@@ -66,6 +66,11 @@ class NumberForm:
         return _fixed(full.quantize(Decimal(1).scaleb(-places)), False)
 
 
+def to_settled_digits(value: float) -> float:
+    """Return `value` to the digits that settle: 1 - 5e-15 is printed as 1, so what is made of it must be made of 1."""
+    return float(f"{value:.{SETTLED - 1}e}")
+
+
 def _exponent(number: Decimal) -> int:
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)  # infinities do not come here

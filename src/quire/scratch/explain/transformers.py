@@ -22,8 +22,8 @@ from quire.scratch.explain.explanation import (
     step,
     table,
 )
-from quire.scratch.explain.expressions import Negative, Symbol
-from quire.scratch.explain.losses import LOSS
+from quire.scratch.explain.expressions import Symbol
+from quire.scratch.explain.losses import LOSS, logarithm
 from quire.scratch.explain.normalizations import rms_norm_rows
 from quire.scratch.explain.notation import call, number, symbol
 from quire.scratch.explain.numbers import NumberForm
@@ -157,12 +157,11 @@ def head_steps(model: Transformer, kept: TransformerKept, logits: Array, label: 
 
 def _loss(shares: Array, target: int, loss: float, label: Sequence[str]) -> Step:
     got = float(shares[target])
-    sides = [Negative(call("ln", got))] if got > 1e-13 else []
     size = len(label)
     return step(
         "The loss",
         say("Right would have been ", Code(label[target]), f". It got the share {NumberForm().write(got).text}:"),
-        equation(LOSS, *sides, number(loss)),
+        equation(LOSS, *logarithm(got), number(loss)),
         say(
             f"A model that gives all {size} tokens the same share has the loss ",
             equation(call("ln", size), number(float(np.log(size)))),
