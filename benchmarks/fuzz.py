@@ -1,0 +1,428 @@
+#!/usr/bin/env python3
+"""Does every reader of quire come to one of its stated ends, whatever bytes it is given?
+
+    benchmarks/fuzz.py [--minutes 10] [--reader NAME ...] [--seed 1] [--findings FOLDER] [--json-out FILE]
+
+Breaks sound files of each format (benchmarks/fuzz_seeds.py): bits flipped, pieces cut out, put in, said again up to ten
+thousand times, two files spliced, numbers and lengths changed; in what is packed (zip, gzip, bzip2, xz, tar, PNG, PDF,
+base64) as often inside, packed again with sums that fit. Reads them under one of several settings; those that are read
+from their place on disk, as often from there. Every reader gets the same share of the time.
+
+What may come of it: parts that keep what documents/document.py says of them, `DroppedFile`, `ReadError` and with it
+`PasswordError`. All else is a finding: another exception, broken promises, a crash, more than 5 s of the processor,
+more than 1 GB of memory, another result at a second reading of the same bytes. The first of each kind is made as short
+as it gets and saved in FOLDER, with the seed and number of the case, which make it again; the exit status is then 1.
+
+Recognition of text is replaced by one that sees "(width x height)" in every picture: what decodes pictures is read
+through, what recognises letters is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import os
+import platform
+import random
+import re
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuzz_mutations import broken, pieces
+from fuzz_seeds import PASSWORD, seeds, tokens
+from quire.documents.document import Document, DroppedFile, LeftOut, Part
+from quire.documents.formats import image, pdf
+from quire.documents.kinds import kind_of
+from quire.documents.ocr import Recognised, recognise
+from quire.documents.read import PIECEWISE, READERS, read_bytes, read_file
+from quire.documents.sandbox import Failure, Sandbox
+from quire.documents.settings import ReadSettings
+from quire.errors import ReadError
+
+ENDS = ("parts", "dropped", "failed", "finding")
+SECONDS = 5.0
+MEMORY_MB = 1000
+TWICE = 8
+"""One case in so many is read a second time."""
+
+SETTINGS = (
+    ReadSettings(ocr=False),
+    ReadSettings(password=PASSWORD, hidden=True, notebook_outputs=True, embedded_pictures=True, main_content=True),
+    ReadSettings(ocr=False, password="wrong", links=False, pdf_layout=False, text_column="body", text_field="text"),
+    ReadSettings(
+        **{"max_file_bytes": 4000, "max_unpacked_bytes": 3000, "max_ratio": 2, "max_members": 3},
+        **{"max_depth": 1, "max_pages": 2, "max_pixels": 9000},
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One reading. Its bytes are those of `data`, or else what `seed` and `number` make.
+
+    Args:
+        reader: whose seeds are broken.
+        seed: of the run.
+        number: of the case in the run.
+        folder: where a file can be written.
+        data: the bytes, where they are told.
+    """
+
+    reader: str
+    seed: int
+    number: int
+    folder: str
+    data: bytes | None = None
+
+    def made(self) -> tuple[str, bytes, ReadSettings, bool]:
+        """Return the name of the file, its bytes, the settings, and whether it is read from its place on disk."""
+        chance = random.Random(f"{self.reader} {self.seed} {self.number}")
+        name, sound = chance.choice(seeds(self.reader))
+        other = chance.choice(seeds(self.reader))[1]
+        settings = SETTINGS[1 if self.reader == "image" and chance.random() < 0.7 else chance.randrange(len(SETTINGS))]
+        placed = self.reader in PIECEWISE and chance.random() < 0.5
+        if self.data is not None:
+            return name, self.data, settings, placed
+        return name, broken(sound, other, tokens(self.reader), chance), settings, placed
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a case: "parts", "dropped", "failed" or "finding", and in what way it is one.
+
+    Args:
+        end: one of these.
+        own: whether the reader that is fuzzed took the file, and no other one.
+        seconds: of the processor.
+        memory: bytes by which the process grew at most.
+        kind: of the finding: the exception and where it was raised, or the broken promise.
+        detail: the traceback.
+    """
+
+    end: str
+    own: bool
+    seconds: float = 0.0
+    memory: int = 0
+    kind: str = ""
+    detail: str = ""
+
+
+@dataclass
+class Finding:
+    """The first case of a kind of finding, how many there were, and the shortest input that was found."""
+
+    kind: str
+    detail: str
+    case: Case
+    name: str
+    data: bytes
+    count: int = 1
+
+
+@dataclass
+class Tally:
+    """What came of the cases of one reader."""
+
+    ends: Counter[str] = field(default_factory=Counter)
+    own: int = 0
+    slowest: tuple[float, int] = (0.0, 0)
+    largest: tuple[int, int] = (0, 0)
+    findings: dict[str, Finding] = field(default_factory=dict)
+
+    @property
+    def cases(self) -> int:
+        return sum(self.ends.values())
+
+
+# ---- in a worker ----------------------------------------------------------------------------------------------------
+
+
+def attempt(case: Case) -> Result:
+    """Read one case and judge what came of it."""
+    name, data, settings, placed = case.made()
+    blind()
+    try:
+        own = kind_of(name, data).reader == case.reader
+    except (DroppedFile, ReadError):
+        own = False
+    except Exception as error:
+        return Result("finding", False, kind=_kind_of_error(error), detail=traceback.format_exc())
+    reading = functools.partial(_parts, name, data, settings, Path(case.folder) if placed else None)
+    before = _start_of_peak()
+    started = time.process_time()
+    try:
+        end, parts = reading()
+    except BaseException as error:
+        return Result("finding", own, time.process_time() - started, 0, _kind_of_error(error), traceback.format_exc())
+    seconds = time.process_time() - started
+    memory = _peak() - before
+    kind = ""
+    if seconds > SECONDS:
+        kind = f"more than {SECONDS:g} s"
+    elif memory > MEMORY_MB * 1e6:
+        kind = f"more than {MEMORY_MB} MB"
+    elif end == "parts":
+        kind = broken_promise(parts)
+    if not kind and case.number % TWICE == 0 and reading() != (end, parts):
+        kind = "another result at the second reading"
+    return Result("finding" if kind else end, own, seconds, memory, kind)
+
+
+def broken_promise(parts: Sequence[Part]) -> str:
+    """Return which promise of documents/document.py the parts of a file break, "" if none."""
+    if not parts:
+        return "no part at all"
+    left_out = [part for part in parts if isinstance(part, LeftOut)]
+    documents = [part for part in parts if isinstance(part, Document)]
+    names = Counter(part.member for part in left_out)
+    if max(names.values(), default=0) > 1:
+        return "two parts that are left out have the same name"
+    if not names.keys().isdisjoint(document.member for document in documents):
+        return "a member is kept and left out"
+    for left in left_out:
+        if left.outcome not in ("dropped", "failed") or not left.member or not left.rule or not left.detail:
+            return "a part is left out without a name or a reason"
+    for part in parts:
+        if part.size is not None and part.size < 0:
+            return "a size below 0"
+    for document in documents:
+        if not document.text.strip():
+            return "a document without text"
+        if not re.fullmatch("[0-9a-f]{64}", document.sha256):
+            return "a document without a hash"
+        if document.ocr_confidence is not None and not 0 <= document.ocr_confidence <= 1:
+            return "a confidence that is none"
+        end = 0
+        for span in document.pages:
+            if not end <= span.start <= span.end <= len(document.text):
+                return "spans out of order or outside of the text"
+            if span.byte_start is not None and not 0 <= span.byte_start <= (span.byte_end or 0):
+                return "a span of bytes that ends before it begins"
+            end = span.end
+    return ""
+
+
+@functools.cache
+def blind() -> None:
+    """Put what sees "(width x height)" in every picture in the place of recognition, and silence warnings."""
+    warnings.simplefilter("ignore")
+
+    def sees(picture: Any, _: ReadSettings) -> Recognised:
+        assert picture.dtype == np.uint8
+        assert picture.ndim == 2
+        return Recognised(f"({picture.shape[1]} x {picture.shape[0]})", (0.99,))
+
+    for module in (image, pdf):
+        setattr(module, recognise.__name__, sees)
+
+
+def _parts(name: str, data: bytes, settings: ReadSettings, folder: Path | None) -> tuple[str, list[Part]]:
+    try:
+        if folder is None:
+            return "parts", list(read_bytes(data, name, settings))
+        path = folder / f"{os.getpid()}"
+        path.write_bytes(data)
+        return "parts", list(read_file(path, name, settings))
+    except DroppedFile:
+        return "dropped", []
+    except ReadError:
+        return "failed", []
+
+
+def _kind_of_error(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "/quire/" in frame.filename]
+    places = dict.fromkeys(f"{Path(frame.filename).name}:{frame.name}" for frame in (*ours[-1:], *frames[-1:]))
+    return f"{type(error).__name__} in {', '.join(places)}"
+
+
+def _start_of_peak() -> int:
+    Path("/proc/self/clear_refs").write_text("5", "ascii")  # proc(5): the peak is counted from now on
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    return _status("VmHWM")
+
+
+def _status(key: str) -> int:
+    found = re.search(rf"{key}:\s*(\d+) kB", Path("/proc/self/status").read_text("ascii"))
+    return int(found[1]) * 1024 if found else 0
+
+
+# ---- in the parent --------------------------------------------------------------------------------------------------
+
+
+class Fuzzer:
+    """Worker processes that read cases; use it as a context."""
+
+    def __init__(self, seed: int, workers: int = 1) -> None:
+        self.seed = seed
+        self._folder = tempfile.TemporaryDirectory(prefix="quire-fuzz-")
+        # Pages start the clock of a worker anew, so the limit on a case is checked in the worker, too.
+        self._pool = Sandbox(attempt, workers=workers, seconds=6 * SECONDS, memory_mb=2 * MEMORY_MB)
+
+    def __enter__(self) -> Fuzzer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.close()
+        self._folder.cleanup()
+
+    def case(self, reader: str, number: int) -> Case:
+        """Return one case of this run."""
+        return Case(reader, self.seed, number, self._folder.name)
+
+    def results(self, cases: Iterable[Case]) -> Iterator[tuple[Case, Result]]:
+        """Yield every case with its result; a crash, a hang and too much memory are findings."""
+        for finished in self._pool.map(cases):
+            if finished.value is not None:
+                yield finished.task, finished.value
+            else:
+                failure = finished.failure or Failure("error", "no result")
+                kind = failure.kind if failure.kind in ("time", "memory") else failure.reason
+                yield finished.task, Result("finding", True, finished.seconds, 0, kind, failure.detail or "")
+
+    def run(self, reader: str, numbers: Iterable[int], seconds: float = float("inf")) -> Tally:
+        """Read cases of a reader until `numbers` are through or the time is over."""
+        tally = Tally()
+        end = time.monotonic() + seconds
+        cases = (self.case(reader, number) for number in itertools.takewhile(lambda _: time.monotonic() < end, numbers))
+        for case, result in self.results(cases):
+            tally.ends[result.end] += 1
+            tally.own += result.own
+            tally.slowest = max(tally.slowest, (result.seconds, case.number))
+            tally.largest = max(tally.largest, (result.memory, case.number))
+            if result.end != "finding":
+                continue
+            if result.kind in tally.findings:
+                tally.findings[result.kind].count += 1
+            else:
+                name, data, _, _ = case.made()
+                tally.findings[result.kind] = Finding(result.kind, result.detail, case, name, data)
+        return tally
+
+    def shorten(self, finding: Finding, seconds: float = 20.0) -> None:
+        """Take away from the input of a finding what makes no difference to it, as far as the time goes."""
+        end = time.monotonic() + seconds
+
+        def same(data: bytes) -> bool:
+            if not data or time.monotonic() > end:
+                return False
+            case = dataclasses.replace(finding.case, data=data)
+            return next(self.results([case]))[1].kind == finding.kind
+
+        finding.data = shortest(finding.data, same)
+
+
+def shortest(data: bytes, same: Callable[[bytes], bool]) -> bytes:
+    """Return as little of `data` as is still the `same`: whole members of what is packed, then blocks of bytes."""
+    inside = pieces(data)
+    if inside is not None:
+        parts, packed = inside
+        for number in reversed(range(len(parts))):
+            fewer = parts[:number] + parts[number + 1 :]
+            if same(packed(fewer)):
+                parts = fewer
+        for number in range(len(parts)):
+            before, after = parts[:number], parts[number + 1 :]
+
+            def fits(part: bytes, before: list[bytes] = before, after: list[bytes] = after) -> bool:
+                return same(packed([*before, part, *after]))
+
+            parts = [*before, shortest(parts[number], fits), *after]
+        if same(packed(parts)):
+            return packed(parts)
+    block = len(data)
+    while block:
+        place = 0
+        while place < len(data):
+            without = data[:place] + data[place + block :]
+            if same(without):
+                data = without
+            else:
+                place += block
+        block //= 2
+    return data
+
+
+def save(finding: Finding, folder: Path) -> Path:
+    """Write the input of a finding, and beside it what makes the case again."""
+    digest = hashlib.sha256(finding.data).hexdigest()[:8]
+    path = folder / f"{finding.case.reader}-{digest}{Path(finding.name).suffix}"
+    path.write_bytes(finding.data)
+    case = {"reader": finding.case.reader, "seed": finding.case.seed, "number": finding.case.number}
+    about = {**case, "kind": finding.kind, "count": finding.count, "detail": finding.detail}
+    path.with_name(path.name + ".json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+    return path
+
+
+def main() -> None:
+    """Run the fuzzer."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of all readers together")
+    parser.add_argument("--reader", nargs="*", choices=sorted(READERS), help="fuzz these alone")
+    parser.add_argument("--seed", type=int, default=1, help="another one makes other cases")
+    parser.add_argument("--workers", type=int, default=1, help="processes that read")
+    parser.add_argument("--findings", type=Path, default="runs/fuzz", metavar="FOLDER", help="where they are saved")
+    parser.add_argument("--json-out", type=Path, metavar="FILE", help="write the results there")
+    args = parser.parse_args()
+    readers = args.reader or list(READERS)
+    tallies: dict[str, Tally] = {}
+    with Fuzzer(args.seed, args.workers) as fuzzer:
+        for reader in readers:
+            tallies[reader] = fuzzer.run(reader, itertools.count(), args.minutes * 60 / len(readers))
+            for finding in tallies[reader].findings.values():
+                fuzzer.shorten(finding)
+    show(tallies)
+    found = [finding for tally in tallies.values() for finding in tally.findings.values()]
+    for finding in found:
+        args.findings.mkdir(parents=True, exist_ok=True)
+        path = save(finding, args.findings)
+        print(f"\n{finding.case.reader}, {finding.count} times: {finding.kind}\n  {path} ({len(finding.data):,} bytes)")
+        print(f"  shortest: {finding.data[:200]!r}")
+    if args.json_out is not None:
+        about = {"seed": args.seed, "minutes": args.minutes, "python": platform.python_version()}
+        rows = {reader: figures(tally) for reader, tally in tallies.items()}
+        args.json_out.write_text(json.dumps({**about, "readers": rows}, indent=1) + "\n", "utf-8")
+    sys.exit(1 if found else 0)
+
+
+def figures(tally: Tally) -> dict[str, Any]:
+    """Return what the JSON file says of a reader."""
+    ends = {end: tally.ends[end] for end in ENDS}
+    slowest = {"seconds": round(tally.slowest[0], 3), "number": tally.slowest[1]}
+    largest = {"bytes": tally.largest[0], "number": tally.largest[1]}
+    return {"cases": tally.cases, "own": tally.own, **ends, "slowest": slowest, "largest": largest}
+
+
+def show(tallies: dict[str, Tally]) -> None:
+    """Print the table; "own" is the share of the cases that the reader itself was given, by name and content."""
+    print(f"{'reader':<12}{'cases':>9}{'own':>7}{'parts':>8}{'dropped':>9}{'failed':>8}", end="")
+    print(f"{'slowest':>10}{'memory':>9}{'findings':>10}")
+    for reader, tally in tallies.items():
+        shares = [count / max(tally.cases, 1) for count in (tally.own, *(tally.ends[end] for end in ENDS[:3]))]
+        own, parts, dropped, failed = (f"{100 * share:.0f} %" for share in shares)
+        print(f"{reader:<12}{tally.cases:>9,}{own:>7}{parts:>8}{dropped:>9}{failed:>8}", end="")
+        print(f"{tally.slowest[0]:>8.2f} s{tally.largest[0] / 1e6:>6.0f} MB{len(tally.findings):>10}")
+    print(f"{'together':<12}{sum(tally.cases for tally in tallies.values()):>9,}")
+
+
+if __name__ == "__main__":
+    from fuzz import main as run  # so that workers can import what they are to do
+
+    run()
