@@ -105,13 +105,18 @@ def table(settings: type[Settings], among: Sequence[type[Settings]]) -> str:
     rows = ["| key | allowed | default | what it does |", "|---|---|---|---|"]
     for name, field in settings.model_fields.items():
         allowed = ", ".join([type_name(field.annotation), *bounds(field.metadata)])
-        cells = (f"`{name}`", allowed, default(field), " ".join((field.description or "").split()))
+        cells = (f"`{name}`", allowed, default(field), _plain(field.description or ""))
         rows.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     standing = groups(settings, among)
     keys = f" Keys begin with {' and '.join(standing)}." if standing else ""
     home = f"In Python: `{settings.__module__}.{settings.__name__}`.{keys}"
     anchor = f"({settings.__name__.lower()})="
     return "\n".join([anchor, f"## {settings.__name__}", "", sentence, "", home, "", *rows, ""])
+
+
+def _plain(sentence: str) -> str:
+    """Return a sentence on one line, in which brackets are brackets and no link."""
+    return " ".join(sentence.split()).replace("[", r"\[")
 
 
 def fill(app: Sphinx, name: str, source: list[str]) -> None:

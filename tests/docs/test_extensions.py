@@ -27,7 +27,7 @@ class Shelf(Settings):
     heights: tuple[float, ...] = (1.5, 2.0)
     """Heights."""
     wood: str
-    """What it is made of."""
+    """What it is made of, as [oak](name)."""
 
 
 class Room(Settings):
@@ -44,7 +44,7 @@ def test_a_table_holds_key_bounds_default_and_sentence():
     assert '| `order` | `"author"` or `"size"` | `"author"` | How they stand. |' in rows
     assert r"| `label` | text or none, not empty | none | What is written on it, with a \| in it. |" in rows
     assert "| `heights` | list of number | `[1.5, 2.0]` | Heights. |" in rows
-    assert "| `wood` | text | must be given | What it is made of. |" in rows
+    assert "| `wood` | text | must be given | What it is made of, as \\[oak](name). |" in rows
     assert rows[:3] == ["(shelf)=", "## Shelf", ""]
 
 
