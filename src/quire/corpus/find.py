@@ -71,17 +71,19 @@ def find(corpus: Corpus, words: str) -> Iterator[Hit]:
     if not parts:
         raise UsageError("no words to look for", where="--find")
     pattern = re.compile(r"\s+".join(map(re.escape, parts)), re.IGNORECASE)
-    longest = max(parts, key=len)
+    rarest = sorted(set(parts), key=len, reverse=True)  # long words are
     for shard in corpus.shards:
-        yield from _in_shard(corpus.path / shard.name, pattern, longest)
+        yield from _in_shard(corpus.path / shard.name, pattern, rarest)
 
 
-def _in_shard(path: Path, pattern: re.Pattern[str], word: str) -> Iterator[Hit]:
+def _in_shard(path: Path, pattern: re.Pattern[str], words: list[str]) -> Iterator[Hit]:
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             texts = file.read_row_group(group, columns=["text"]).column("text")
-            # One word, compared in C++, leaves few documents for the pattern of all of them.
-            rows = pc.indices_nonzero(pc.match_substring(texts, word, ignore_case=True))
+            # Word by word, compared in C++, few documents are left for the pattern of all of them.
+            rows = pc.indices_nonzero(pc.match_substring(texts, words[0], ignore_case=True))
+            for word in words[1:]:
+                rows = rows.filter(pc.match_substring(texts.take(rows), word, ignore_case=True))
             if not len(rows):
                 continue
             columns = ["id", "source", "member", "media_type", "spans"]
