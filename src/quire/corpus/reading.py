@@ -143,7 +143,7 @@ def _read(task: Task) -> Reading:
     if not count.members:
         return Reading("dropped", "no-text", "nothing but white space was found in it")
     outcome, rule = ("failed", "damaged") if count.failed == count.members else ("dropped", "no-text")
-    members = "its one member gave" if count.members == 1 else f"none of its {count.members:,} members gave any"
+    members = "its one member gave no" if count.members == 1 else f"none of its {count.members:,} members gave any"
     return Reading(outcome, rule, f"{members} text", parts=parts)
 
 

@@ -66,7 +66,7 @@ class ReadSettings(Settings):
     notebook_outputs: bool = False
     """Keep what the cells of notebooks printed, too."""
     pdf_layout: bool = True
-    """Put the lines of PDF pages in reading order, cells into rows and lines into paragraphs; else as the file has them."""
+    """Put lines of PDF pages in reading order, cells into rows and lines into paragraphs; else as the file has them."""
     running_heads: bool = True
     """Leave out the running heads, feet and page numbers of PDFs."""
     ocr: bool = True
