@@ -233,3 +233,10 @@ def test_a_tar_cut_short_keeps_what_came_before(tmp_path):
     kept, *rest = read(gzip.compress(gzip.decompress(whole)[:2000]), "a.tar.gz")
     assert kept.text == "words"
     assert [(part.outcome, part.rule) for part in rest] == [("failed", "damaged")]
+
+
+def test_a_member_with_a_wrong_checksum_costs_itself_only():
+    data = bytearray(zipped({"a.txt": b"words", "b.txt": b"other words"}))
+    central = data.index(b"PK\x01\x02")
+    data[central + 16] ^= 1  # the checksum of the first member, where archives are opened by
+    assert outcomes(read(bytes(data))) == {"a.txt": "damaged", "b.txt": "kept"}

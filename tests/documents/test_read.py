@@ -101,3 +101,10 @@ def test_importing_the_readers_loads_no_engine() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == ""
     assert set(READERS) >= {"text", "code", "pdf", "image", "html", "archive", "table", "json", "json-lines"}
+
+
+def test_blanks_after_a_licence_take_no_time() -> None:
+    line = f"// SPDX-License-Identifier: MIT{' ' * 4800}x\n"
+    (document,) = read_bytes(line.encode(), "a.c", DEFAULT)
+    assert document.license is not None
+    assert document.license.startswith("MIT")

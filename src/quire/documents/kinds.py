@@ -27,7 +27,7 @@ HTML_EXTENSIONS = frozenset((".html", ".htm", ".xhtml", ".xht"))
 
 UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys((".mobi", ".azw", ".azw3", ".fb2", ".djvu", ".chm"), "an electronic book of a kind not read"),
-    **dict.fromkeys((".7z", ".rar", ".cab", ".iso", ".zst", ".lz4", ".br"), "an archive of a kind not read"),
+    **dict.fromkeys((".7z", ".rar", ".cab", ".iso", ".zst", ".lz4", ".br", ".lzma"), "an archive of a kind not read"),
     **dict.fromkeys((".msg", ".pst"), "mail of a kind not read"),
     **dict.fromkeys((".parquet", ".feather", ".arrow", ".mdb", ".accdb"), "a table or database"),
     **dict.fromkeys(

@@ -30,7 +30,7 @@ EXTENSIONS: dict[str, str] = {
     ".tar": TAR,
     **dict.fromkeys((".gz", ".tgz"), "application/gzip"),
     **dict.fromkeys((".bz2", ".tbz2", ".tbz"), "application/x-bzip2"),
-    **dict.fromkeys((".xz", ".txz", ".lzma"), "application/x-xz"),
+    **dict.fromkeys((".xz", ".txz"), "application/x-xz"),
 }
 """Extension to media type of what this module reads."""
 

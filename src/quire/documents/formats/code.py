@@ -12,7 +12,7 @@ from quire.documents.settings import ReadSettings
 
 # https://spdx.github.io/spdx-spec/v2.3/using-SPDX-short-identifiers-in-source-files/
 _SPDX = re.compile(r"SPDX-License-Identifier:[ \t]*([^\r\n]+)")
-_AFTER_EXPRESSION = re.compile(r"[ \t]*(?:\*/|-->|--\}\}|#\}|\*\)|-\}|\"\"\"|\"|')?[ \t]*$")
+_CLOSINGS = ("*/", "-->", "--}}", "#}", "*)", "-}", '"""', '"', "'")
 
 
 def read_code(file: SourceFile, settings: ReadSettings) -> list[Document]:
@@ -26,4 +26,8 @@ def read_code(file: SourceFile, settings: ReadSettings) -> list[Document]:
 
 def _stated_license(text: str) -> str | None:
     match = _SPDX.search(text[:5000])
-    return None if match is None else _AFTER_EXPRESSION.sub("", match[1]) or None
+    if match is None:
+        return None
+    stated = match[1].rstrip(" \t")
+    closing = next((sign for sign in _CLOSINGS if stated.endswith(sign)), "")
+    return stated.removesuffix(closing).rstrip(" \t") or None

@@ -85,7 +85,16 @@ def _frames(file: SourceFile, settings: ReadSettings) -> Iterator[tuple[Picture,
             raise DroppedFile("too-large", str(error)) from None
         except UnidentifiedImageError as error:  # its own words hold an address in memory
             raise ReadError("a broken picture: its header cannot be understood", where=file.where) from error
-        except (OSError, ValueError, SyntaxError, EOFError, OverflowError, KeyError, IndexError, struct.error) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            SyntaxError,
+            EOFError,
+            OverflowError,
+            LookupError,
+            struct.error,
+        ) as error:
             # What Pillow's readers raise on broken pictures.
             raise ReadError(f"a broken picture: {error}", where=file.where) from error
 

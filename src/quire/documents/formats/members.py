@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,17 @@ REST = "(the rest)"
 """The name under which the account has what could not even be listed."""
 
 # What the standard library raises on packed data that are broken or cut short.
-BROKEN = (OSError, EOFError, ValueError, KeyError, IndexError, zlib.error, lzma.LZMAError, NotImplementedError)
+BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+)
 
 _BLOCK = 1 << 20
 

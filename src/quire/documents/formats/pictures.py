@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from io import BytesIO
 
 from quire.documents.document import DroppedFile, Part
-from quire.documents.formats.members import Members
+from quire.documents.formats.members import BROKEN, Members
 from quire.documents.formats.zipped import Package
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
@@ -74,7 +74,7 @@ def _read(package: Package, members: Members, name: str) -> Iterator[Part]:
     try:
         with package.open(name) as stream:
             width, height = _size(stream.read(_HEAD))
-    except (ReadError, OSError, EOFError) as error:
+    except (ReadError, *BROKEN) as error:
         yield members.left_out(name, info.file_size, "damaged", str(error), outcome="failed")
         return
     if 0 < min(width, height) < ICON:

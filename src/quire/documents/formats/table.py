@@ -91,7 +91,7 @@ def _column(first: list[str], rest: list[list[str]], told: str | None) -> tuple[
         column: int | None = int(told) - 1
     else:
         column = text_column(rest or [first], first, told)
-        if not rest and not any(map(is_prose, first)):
+        if not rest and told is None:
             column = None  # titles over nothing, or a list of one line
     if column is None or column >= len(first):
         return None, False
