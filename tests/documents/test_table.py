@@ -6,7 +6,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from quire.documents.document import Document, DroppedFile, LeftOut
@@ -49,6 +49,7 @@ def test_each_row_of_the_column_of_prose_is_a_document(rows, delimiter, encoding
     st.lists(st.lists(st.sampled_from(["a", "b c", "12", "x;y", 'say "so"', "é"]), min_size=3, max_size=3), min_size=2)
 )
 def test_a_table_without_prose_is_one_document_of_its_rows(rows):
+    assume(any(cell != "x;y" for row in rows for cell in row))  # else a semicolon parts the rows into more cells
     data = written(rows).encode()
     (document,) = read(data)
     assert document.text == "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -101,3 +101,12 @@ def test_every_statement_holds_and_every_value_is_that_of_its_module(rows, seed)
 def test_wrong_input_is_told(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_what_only_rounding_leaves_of_a_gradient_is_shown_as_nothing():
+    # Both tokens have the same value, so no weight matters and every gradient of a score is 0.
+    worked = explain.attention_backward(
+        [[1, 0], [0.3, 0.7]], [[-0.1, 0.3], [-0.5, 0.4]], [[0.1, 0.3]] * 2, [[0.7, 0.1]] * 2
+    )
+    assert "e-1" not in worked.to_text()
+    holds(worked)

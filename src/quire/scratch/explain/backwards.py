@@ -155,7 +155,10 @@ def attention_backward(q: ArrayLike, k: ArrayLike, v: ArrayLike, dout: ArrayLike
     dP = slopes @ values.T  # (T, T)
     dS = activations.softmax_backward(dP, P)  # (T, T)
     sizes = P * (np.abs(dP) + np.sum(np.abs(dP) * P, axis=-1, keepdims=True))
-    shown = np.vectorize(lambda value, size: settled(value, [size]))(dS, sizes)
+    settle = np.vectorize(lambda value, size: settled(value, [size]))
+    shown = settle(dS, sizes)
+    root = np.sqrt(queries.shape[1])
+    dq_shown, dk_shown = settle(dq, sizes @ np.abs(keys) / root), settle(dk, sizes.T @ np.abs(queries) / root)
     steps = (
         step("The weights that each token gathers with", equation(symbol("P"), matrix(P))),
         step(
@@ -177,8 +180,8 @@ def attention_backward(q: ArrayLike, k: ArrayLike, v: ArrayLike, dout: ArrayLike
             *_softmax_rows(P, dP),
             equation(symbol("dS"), matrix(shown)),
         ),
-        _scaled("The gradient of the queries", "dQ", (symbol("dS"), shown), (symbol("K"), keys), dq),
-        _scaled("The gradient of the keys", "dK", (_turned("dS"), shown.T), (symbol("Q"), queries), dk),
+        _scaled("The gradient of the queries", "dQ", (symbol("dS"), shown), (symbol("K"), keys), dq_shown),
+        _scaled("The gradient of the keys", "dK", (_turned("dS"), shown.T), (symbol("Q"), queries), dk_shown),
     )
     result = {"q": queries, "k": keys, "v": values, "out": out[0, 0], "dout": slopes, "weights": P}
     result |= {"dweights": dP, "dscores": dS, "dq": dq, "dk": dk, "dv": dv}
