@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from quire.evaluation import Score
 from quire.files import write_text
@@ -15,9 +14,6 @@ from quire.training.checkpoint import TrainingState
 from quire.training.config import RunConfig
 from quire.training.plan import describe
 from quire.training.samples import samples_path
-
-if TYPE_CHECKING:
-    from quire.training.machine import Machine
 
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 SAMPLE = re.compile(r"^\*\*(.*?)\*\* \.\.\.\n\n````text\n(.*?)\n````$", re.MULTILINE | re.DOTALL)
@@ -29,7 +25,6 @@ def write_report(
     reasons: Mapping[str, str],
     score: Score,
     state: TrainingState,
-    machine: Machine | None = None,
 ) -> Path:
     """Write RUN/quire/report.html and return its path. Raises `QuireError` where it cannot be written."""
     tiles = [
@@ -64,8 +59,6 @@ def write_report(
         "<h2>Parameters and arithmetic</h2>",
         f"<pre>{escape(size_table(config.model))}</pre>",
     ]
-    if machine is not None:
-        parts += ["<h2>Machine</h2>", f"<p>{escape(machine.name)}</p>"]
     path = run / "quire" / "report.html"
     write_text(path, PAGE.replace("TITLE", escape(run.resolve().name)).replace("BODY", "\n".join(parts)))
     return path

@@ -11,8 +11,8 @@ from quire.documents.document import DroppedFile, LeftOut, Part
 from quire.documents.formats.encodings import decode
 from quire.documents.formats.html import page_blocks
 from quire.documents.formats.members import Members
-from quire.documents.formats.pages import Page, document_of
-from quire.documents.formats.pictures import EXTENSIONS, embedded_pictures
+from quire.documents.formats.pages import Page
+from quire.documents.formats.pictures import EXTENSIONS, paged
 from quire.documents.formats.reader import SourceFile
 from quire.documents.formats.zipped import Package, attribute, resolved
 from quire.documents.settings import ReadSettings
@@ -61,11 +61,7 @@ def read_epub(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
                 left_out.append(members.left_out(chapter, 0, dropped.rule, dropped.detail))
                 text = ""
             pages.append(Page(text))
-        found = any(page.text for page in pages)
-        if found:
-            yield document_of(file, pages)
-        yield from left_out
-        yield from embedded_pictures(package, settings, pictures, alone=not found and not left_out)
+        yield from paged(package, settings, pages, left_out, pictures)
 
 
 def _opf(package: Package) -> tuple[str, Element]:

@@ -6,8 +6,9 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 
-from quire.documents.document import DroppedFile, Part
+from quire.documents.document import DroppedFile, LeftOut, Part
 from quire.documents.formats.members import BROKEN, Members
+from quire.documents.formats.pages import Page, document_of
 from quire.documents.formats.zipped import Package
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
@@ -64,6 +65,32 @@ def embedded_pictures(
                 yield from _read(package, members, name)
     except DroppedFile as deep:
         yield members.left_out("(pictures)", total, deep.rule, f"{count} {deep.detail}")
+
+
+def paged(
+    package: Package,
+    settings: ReadSettings,
+    pages: Sequence[Page],
+    left_out: Sequence[LeftOut],
+    pictures: Sequence[str] | None = None,
+) -> Iterator[Part]:
+    """Yield the document that slides, sheets or chapters make, then those of them left out, then the pictures.
+
+    Args:
+        package: the office file or book.
+        settings: see `embedded_pictures`.
+        pages: every slide, sheet or chapter, with "" where it gave no text.
+        left_out: the accounts of those that gave none.
+        pictures: see `embedded_pictures`.
+
+    Raises:
+        DroppedFile: "no-text", where there is nothing else to tell of the file.
+    """
+    found = any(page.text for page in pages)
+    if found:
+        yield document_of(package.file, pages)
+    yield from left_out
+    yield from embedded_pictures(package, settings, pictures, alone=not found and not left_out)
 
 
 def _read(package: Package, members: Members, name: str) -> Iterator[Part]:

@@ -22,8 +22,8 @@ from quire.documents.formats.ooxml import (
     relationships,
     targets,
 )
-from quire.documents.formats.pages import Page, document_of
-from quire.documents.formats.pictures import embedded_pictures
+from quire.documents.formats.pages import Page
+from quire.documents.formats.pictures import paged
 from quire.documents.formats.reader import SourceFile
 from quire.documents.formats.zipped import Package, attribute, number
 from quire.documents.settings import ReadSettings
@@ -99,11 +99,7 @@ def read_pptx(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
             except DroppedFile as dropped:
                 left_out.append(members.left_out(called, 0, dropped.rule, dropped.detail))
             pages.append(Page(text))
-        found = any(page.text for page in pages)
-        if found:
-            yield document_of(file, pages)
-        yield from left_out
-        yield from embedded_pictures(package, settings, alone=not found and not left_out)
+        yield from paged(package, settings, pages, left_out)
 
 
 class _Deck:
