@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Is every file of a mixed folder accounted for, does each end as it should, and how fast?
 
-    benchmarks/ingest.py --library FOLDER [--expected expected.json] [--json-out FILE]
+    benchmarks/ingest.py --folder FOLDER [--expected expected.json] [--json-out FILE]
 
 Ingests FOLDER from nothing, then again with nothing changed. Compares the manifest with a walk of its own over FOLDER,
 and the ends of the files that `--expected` names with what it says of each: "text" (kept), "error" (failed as
@@ -38,9 +38,9 @@ WANTED = {
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", type=Path, required=True, metavar="FOLDER", help="the mixed folder")
+    parser.add_argument("--folder", type=Path, required=True, metavar="FOLDER", help="the mixed folder")
     parser.add_argument("--expected", type=Path, metavar="FILE", help="JSON: file name to its expected end")
-    parser.add_argument("--under", default="pdf_hostile", help="folder of the library that --expected is about")
+    parser.add_argument("--under", default="pdf_hostile", help="the part of it that --expected is about")
     parser.add_argument("--workers", type=int, default=0, help="0 = one for each core")
     parser.add_argument("--json-out", type=Path, metavar="FILE", help="write the results there")
     args = parser.parse_args()
@@ -48,14 +48,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / "corpus"
         started = time.perf_counter()
-        account = ingest(args.library, out, settings)
+        account = ingest(args.folder, out, settings)
         first = time.perf_counter() - started
         started = time.perf_counter()
-        again = ingest(args.library, out, settings)
+        again = ingest(args.folder, out, settings)
         second = time.perf_counter() - started
         rows = {row.path: row for row in Corpus.open(out).files() if row.member is None}
         corpus_bytes = sum(path.stat().st_size for path in out.glob("documents-*.parquet"))
-    wrong = unaccounted(args.library, rows)
+    wrong = unaccounted(args.folder, rows)
     if args.expected is not None:
         wrong += unexpected(json.loads(args.expected.read_text("utf-8")), args.under, rows)
     if again.files_read or again.fingerprint != account.fingerprint:
@@ -87,13 +87,13 @@ def main() -> None:
     sys.exit(1 if wrong else 0)
 
 
-def unaccounted(library: Path, rows: dict[str, FileRecord]) -> list[str]:
-    """Say which files of `library` the manifest does not name with their size, and which it names and are not there."""
+def unaccounted(top: Path, rows: dict[str, FileRecord]) -> list[str]:
+    """Say which files under `top` the manifest does not name with their size, and which it names and are not there."""
     there: dict[str, int] = {}
-    for folder, folders, files in os.walk(library):
+    for folder, folders, files in os.walk(top):
         for name in files + [name for name in folders if os.path.islink(os.path.join(folder, name))]:
             path = Path(folder, name)
-            there[path.relative_to(library).as_posix()] = 0 if path.is_symlink() else path.stat().st_size
+            there[path.relative_to(top).as_posix()] = 0 if path.is_symlink() else path.stat().st_size
     listed = {path: row.size for path, row in rows.items()}
     return [
         f"{path}: {there.get(path)} bytes in the folder, {listed.get(path)} in the manifest"
