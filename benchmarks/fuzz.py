@@ -6,7 +6,8 @@
 Breaks sound files of each format (benchmarks/fuzz_seeds.py): bits flipped, pieces cut out, put in, said again up to ten
 thousand times, two files spliced, numbers and lengths changed; in what is packed (zip, gzip, bzip2, xz, tar, PNG, PDF,
 base64) as often inside, packed again with sums that fit. Reads them under one of several settings; those that are read
-from their place on disk, as often from there. Every reader gets the same share of the time.
+from their place on disk, as often from there. Every reader gets `--minutes` of the processor's time, so that other
+work on the machine takes nothing from it.
 
 What may come of it: parts that keep what documents/document.py says of them, `DroppedFile`, `ReadError` and with it
 `PasswordError`. All else is a finding: another exception, broken promises, a crash, more than 2 s of the processor,
@@ -111,6 +112,7 @@ class Result:
         memory: bytes by which the process grew at most.
         kind: of the finding: the exception and where it was raised, or the broken promise.
         detail: the traceback.
+        spent: seconds of the processor for all of the case: making it, reading it, reading it again.
     """
 
     end: str
@@ -119,6 +121,7 @@ class Result:
     memory: int = 0
     kind: str = ""
     detail: str = ""
+    spent: float = 0.0
 
 
 @dataclass
@@ -139,6 +142,7 @@ class Tally:
 
     ends: Counter[str] = field(default_factory=Counter)
     own: int = 0
+    spent: float = 0.0
     slowest: tuple[float, int] = (0.0, 0)
     largest: tuple[int, int] = (0, 0)
     findings: dict[str, Finding] = field(default_factory=dict)
@@ -153,6 +157,12 @@ class Tally:
 
 def attempt(case: Case) -> Result:
     """Read one case and judge what came of it."""
+    started = time.process_time()
+    result = _judged(case)
+    return dataclasses.replace(result, spent=time.process_time() - started)
+
+
+def _judged(case: Case) -> Result:
     name, data, settings, placed = case.made()
     blind()
     try:
@@ -295,14 +305,15 @@ class Fuzzer:
             else:
                 failure = finished.failure or Failure("error", "no result")
                 kind = failure.kind if failure.kind in ("time", "memory") else failure.reason
-                yield finished.task, Result("finding", True, finished.seconds, 0, kind, failure.detail or "")
+                detail, seconds = failure.detail or "", finished.seconds
+                yield finished.task, Result("finding", True, seconds, 0, kind, detail, spent=seconds)
 
     def run(self, reader: str, numbers: Iterable[int], seconds: float = float("inf")) -> Tally:
-        """Read cases of a reader until `numbers` are through or the time is over."""
+        """Read cases of a reader until `numbers` are through or so many seconds of the processor are spent."""
         tally = Tally()
-        end = time.monotonic() + seconds
-        cases = (self.case(reader, number) for number in itertools.takewhile(lambda _: time.monotonic() < end, numbers))
-        for case, result in self.results(cases):
+        more = itertools.takewhile(lambda _: tally.spent < seconds, numbers)
+        for case, result in self.results(self.case(reader, number) for number in more):
+            tally.spent += result.spent
             tally.ends[result.end] += 1
             tally.own += result.own
             tally.slowest = max(tally.slowest, (result.seconds, case.number))
@@ -374,7 +385,7 @@ def save(finding: Finding, folder: Path) -> Path:
 def main() -> None:
     """Run the fuzzer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of all readers together")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the processor, for each reader")
     parser.add_argument("--reader", nargs="*", choices=sorted(READERS), help="fuzz these alone")
     parser.add_argument("--seed", type=int, default=1, help="another one makes other cases")
     parser.add_argument("--workers", type=int, default=1, help="processes that read")
@@ -385,7 +396,7 @@ def main() -> None:
     tallies: dict[str, Tally] = {}
     with Fuzzer(args.seed, args.workers) as fuzzer:
         for reader in readers:
-            tallies[reader] = fuzzer.run(reader, itertools.count(), args.minutes * 60 / len(readers))
+            tallies[reader] = fuzzer.run(reader, itertools.count(), args.minutes * 60)
             for finding in tallies[reader].findings.values():
                 fuzzer.shorten(finding)
     show(tallies)
