@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,10 +14,9 @@ import torch
 from torch import Tensor
 
 from quire.errors import QuireError
-from quire.evaluation import score_batches
 from quire.interop.huggingface import save_model_folder
 from quire.model.transformer import IGNORED, Transformer
-from quire.tokens.batches import Batch, BatchStream, evaluation_batches
+from quire.tokens.batches import Batch, BatchStream
 from quire.tokens.dataset import TokenDataset
 from quire.training.checkpoint import (
     TrainingState,
@@ -30,13 +25,17 @@ from quire.training.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
+from quire.training.compiled import compile_loss
 from quire.training.config import RunConfig
+from quire.training.determinism import deterministic_kernels
+from quire.training.interrupt import Interrupt
 from quire.training.metrics import MetricsWriter, Record, truncate_metrics
 from quire.training.optimizer import Optimizer
 from quire.training.pace import Pace
 from quire.training.precision import MixedPrecision
 from quire.training.samples import SampleWriter
 from quire.training.schedule import Schedule
+from quire.training.validation import quietly, validate
 
 # A run with a time budget looks at the clock after so many steps (the first ones compile, or warm up), and then every
 # so many seconds; it changes its length when the end would miss the budget by more than the tolerance.
@@ -75,9 +74,9 @@ class Trainer:
         self.batches = self._stream(0, 0)
         self.summed_loss: Callable[[Tensor, Tensor], Tensor] = self.model.loss
         if t.compile:
-            self.summed_loss = self._compiled()
+            self.summed_loss = compile_loss(self.model, self._note)
         self.samples = SampleWriter(run, data, t)
-        self._interrupted = False
+        self._interrupt = Interrupt()
         self._length_is_final = False
         self._saved_step = -1
         self._saved_at = 0.0
@@ -158,11 +157,12 @@ class Trainer:
             KeyboardInterrupt: after Ctrl-C, when the checkpoint is on the disk.
             QuireError: no checkpoint to resume from, disk full, gradients not finite for many steps.
         """
+        t = self.config.training
         if resume:
             self._resume()
         else:
             # Dropout's numbers follow the seed alone, whatever this process drew since the weights were made.
-            torch.manual_seed(self.config.training.seed)
+            torch.manual_seed(t.seed)
             truncate_metrics(self.run_folder, -1)
             self.samples.forget_after(-1)
         self.metrics = MetricsWriter(self.run_folder)
@@ -172,11 +172,11 @@ class Trainer:
         self._pace.looked(self.state.seconds)
         self.model.train()
         try:
-            with self._catching_interrupts(), self._deterministic():
+            with self._interrupt.caught(), deterministic_kernels(self.device, wanted=t.deterministic):
                 while self.state.step < self.schedule.total_steps and not self._stopping_early():
                     self.step()
                     self._after_step()
-                    if self._interrupted or self.state.step == stop_at:
+                    if self._interrupt.pressed or self.state.step == stop_at:
                         self.save()
                         break
                 else:
@@ -186,7 +186,7 @@ class Trainer:
                 self.metrics.close()
             raise
         self.metrics.close()
-        if self._interrupted:
+        if self._interrupt.pressed:
             raise KeyboardInterrupt
         return self.state
 
@@ -272,38 +272,15 @@ class Trainer:
             state.worse += 1
         record = {"kind": "validation", "step": state.step, "tokens": state.tokens, "seconds": round(state.seconds, 3)}
         self._record({**record, "loss": loss, "bits_per_byte": bits, "best": state.best_step == state.step})
-        with self._quietly():
+        with quietly(self.model):
             sample = self.samples.write(self.model, state.step, bits)
         if sample:
             self.listener({"kind": "sample", "step": state.step, "text": sample})
         state.seconds = self._now()
 
     def validate(self, tokens: int | None = None) -> tuple[float, float]:
-        """Return the validation loss in nats a token, and in bits per byte of text.
-
-        Args:
-            tokens: about how many tokens to use, taken evenly from the whole; None uses all.
-        """
-        t, context = self.config.training, self.config.model.context_length
-        batches = list_evenly(
-            evaluation_batches(self.data.validation, context, t.micro_batch_size),
-            self.data.validation.num_tokens,
-            tokens,
-        )
-        with self._quietly(), self.precision.autocast():
-            score = score_batches(self.model, self.data.tokenizer, batches)
-        return score.nats_per_token, score.bits_per_byte
-
-    @contextlib.contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """Evaluation mode, without gradients, and without touching the random numbers that training will draw."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.inference_mode():
-            self.model.eval()
-            try:
-                yield
-            finally:
-                self.model.train()
+        """Return the validation loss in nats a token and in bits per byte; arguments as for `validation.validate`."""
+        return validate(self.model, self.data, self.precision, self.config.training.micro_batch_size, tokens)
 
     def _train_record(self) -> Record:
         state, pace = self.state, self._pace
@@ -350,65 +327,3 @@ class Trainer:
         if self.device.type == "cuda":
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
-
-    def _compiled(self) -> Callable[[Tensor, Tensor], Tensor]:
-        compiled = torch.compile(self.model.loss, dynamic=False)
-        works: bool | None = None
-
-        def loss(x: Tensor, y: Tensor) -> Tensor:
-            nonlocal works
-            if works is not False:
-                try:
-                    value: Tensor = compiled(x, y)
-                    works = True
-                    return value
-                except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
-                    if works:
-                        raise
-                    works = False
-                    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                    self._note(f"torch.compile failed, going on without it: {reason}")
-            return self.model.loss(x, y)
-
-        return loss
-
-    @contextlib.contextmanager
-    def _deterministic(self) -> Iterator[None]:
-        """Choose kernels that add in a fixed order: compiled code on a CPU otherwise adds embeddings by atomics."""
-        if not self.config.training.deterministic:
-            yield
-            return
-        if self.device.type == "cuda":
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may vary
-        before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-
-    @contextlib.contextmanager
-    def _catching_interrupts(self) -> Iterator[None]:
-        """Turn the first Ctrl-C into a flag that is looked at after the step; the second one interrupts at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self._interrupted = True
-            signal.signal(signal.SIGINT, before)
-
-        before = signal.getsignal(signal.SIGINT)
-        signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-
-def list_evenly(batches: Iterator[Batch], available: int, wanted: int | None) -> Iterator[Batch]:
-    """Yield about `wanted` tokens' worth of `batches`, every k-th one; all of them where `wanted` is None."""
-    every = 1 if wanted is None else max(1, round(available / wanted))
-    for number, batch in enumerate(batches):
-        if number % every == 0:
-            yield batch
