@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from quire.cli.ingest import ingest_progress, print_account
+from quire.cli.train_view import View
 from quire.errors import UsageError
 
 MOST_MINUTES = 525_600.0  # a year
@@ -118,91 +117,6 @@ def summary(result: Any, seconds: float) -> dict[str, Any]:
         "report": str(result.report),
         "config": result.config.model_dump(mode="json"),
     }
-
-
-class View:
-    """Shows a training run on stderr: stages, account, plan, one live line, evaluations; the result on stdout."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-
-        self.console = Console(stderr=True, width=None if sys.stderr.isatty() else 120, highlight=False)
-        self.stack = contextlib.ExitStack()
-        self.reading: Any = None
-        self.bar: Any = None
-        self.task: Any = None
-
-    def ingest(self, step: Any) -> None:
-        """Show how far reading is."""
-        if self.reading is None:
-            self.reading = self.stack.enter_context(ingest_progress())
-        self.reading(step)
-
-    def show(self, record: dict[str, Any]) -> None:
-        """Show one record of the trainer."""
-        getattr(self, f"show_{record['kind']}")(record)
-
-    def close(self) -> None:
-        """Take the live display down."""
-        self.stack.close()
-        self.reading = self.bar = None
-
-    def show_stage(self, record: dict[str, Any]) -> None:
-        self.close()
-        self.console.print(f"[bold]{escape(record['text'])}[/]")
-
-    def show_account(self, record: dict[str, Any]) -> None:
-        self.close()
-        print_account(record["account"], stderr=True)
-        self.console.print(f"Corpus: {record['corpus']}  Report: {record['corpus'] / 'report.html'}", soft_wrap=True)
-
-    def show_plan(self, record: dict[str, Any]) -> None:
-        from rich.table import Table
-
-        from quire.model.size import size_table
-        from quire.training.plan import describe
-
-        table = Table("setting", "value", "why", box=None, pad_edge=False)
-        for key, value, reason in describe(record["config"], record["reasons"]):
-            table.add_row(key, escape(value), escape(reason))
-        self.console.print(table)
-        self.console.print(f"\n{size_table(record['config'].model)}\n")
-
-    def show_train(self, record: dict[str, Any]) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        if self.bar is None:
-            self.bar = Progress(
-                TextColumn("Training"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[figures]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=self.console,
-                speed_estimate_period=60,
-            )
-            self.stack.enter_context(self.bar)
-            self.task = self.bar.add_task("training", total=None, figures="")
-        figures = (
-            f"step {record['step']:,}/{record['total_steps']:,}  loss {record['loss']:.3f}  "
-            f"{record['bits_per_byte']:.3f} bits/byte  {record['tokens_per_second']:,.0f} tokens/s"
-        )
-        self.bar.update(self.task, total=record["total_steps"], completed=record["step"], figures=figures)
-
-    def show_validation(self, record: dict[str, Any]) -> None:
-        best = "  best so far" if record["best"] else ""
-        self.console.print(
-            f"  {record['seconds']:7.1f} s  step {record['step']:>6,}  validation: loss {record['loss']:.4f}, "
-            f"{record['bits_per_byte']:.4f} bits per byte{best}"
-        )
-
-    def show_sample(self, record: dict[str, Any]) -> None:
-        text = " ".join(record["text"].split())
-        self.console.print(f"           [dim]{escape(text[:100])}…[/]", soft_wrap=True)
-
-    def show_note(self, record: dict[str, Any]) -> None:
-        self.console.print(f"[yellow]{escape(record['text'])}[/]", soft_wrap=True)
 
 
 def print_result(result: Any, seconds: float) -> None:
