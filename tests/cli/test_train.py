@@ -70,6 +70,7 @@ def test_the_whole_way(folder, trained):
         "quire/metrics.jsonl",
         "quire/samples.md",
         "quire/report.html",
+        "quire/score.json",
         "quire/plots/loss.png",
     ):
         assert (run / name).stat().st_size > 0, name
@@ -79,6 +80,15 @@ def test_the_whole_way(folder, trained):
         "http://creativecommons.org", ""
     )
     assert (folder / "corpora/notes/report.html").exists()
+
+
+def test_the_score_lies_beside_what_counting_and_xz_give(folder, trained):
+    result, _ = trained
+    found = json.loads((folder / "runs/notes/quire/score.json").read_text("utf-8"))
+    assert found["score"]["bits_per_byte"] == result["bits_per_byte"]
+    assert found["score"]["bytes"] == found["baselines"]["validation_bytes"] == result["validation_bytes"]
+    # Lines that are all alike cost counting next to nothing, and a model of eight steps nearly everything.
+    assert 0 < found["baselines"]["ngram"] < found["baselines"]["xz"] < result["bits_per_byte"]
 
 
 def test_it_writes(folder, trained):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,8 @@ from quire.corpus.settings import IngestSettings
 from quire.corpus.store import MANIFEST, Corpus
 from quire.errors import UsageError
 from quire.evaluation import Score, score_split
-from quire.files import explain_os_error, only_writer
+from quire.evaluation.baselines import Baselines, compare_dataset
+from quire.files import explain_os_error, only_writer, write_text
 from quire.interop.huggingface import load_model_folder
 from quire.settings import merge
 from quire.tokens.dataset import TokenDataset
@@ -36,7 +39,7 @@ MODEL_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
-RUN_FILES = ("run.toml", "metrics.jsonl", "samples.md", "report.html", "checkpoints", "plots", "tokens")
+RUN_FILES = ("run.toml", "metrics.jsonl", "samples.md", "report.html", "score.json", "checkpoints", "plots", "tokens")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class TrainedRun:
         config: every setting it was made with.
         reasons: why each was chosen.
         score: the best model's score on the whole validation text.
+        baselines: what the same text costs by xz and by n-grams.
         steps: optimizer steps taken.
         best_step: the step of the best model, which is the one kept in `folder`.
         seconds: training time over all resumptions.
@@ -59,6 +63,7 @@ class TrainedRun:
     config: RunConfig
     reasons: Reasons
     score: Score
+    baselines: Baselines
     steps: int
     best_step: int
     seconds: float
@@ -69,6 +74,11 @@ class TrainedRun:
 def tokens_folder(run: Path) -> Path:
     """Return where the token shards of `run` lie."""
     return run / "quire" / "tokens"
+
+
+def score_json(run: Path) -> Path:
+    """Return where the closing score of `run` lies, beside what the same text costs by xz and by n-grams."""
+    return run / "quire" / "score.json"
 
 
 def train(
@@ -227,6 +237,23 @@ def _train(
     tell({"kind": "stage", "text": "Scoring the best model on the whole validation text and drawing"})
     model, tokenizer = load_model_folder(run, config.training.device)
     score = score_split(model, tokenizer, data.validation)
+    baselines = compare_dataset(data)
+    save_score(run, score, baselines)
     plots = tuple(draw(run))
     report = write_report(run, config, reasons, score, state)
-    return TrainedRun(run, config, reasons, score, state.step, state.best_step, state.seconds, plots, report)
+    return TrainedRun(run, config, reasons, score, baselines, state.step, state.best_step, state.seconds, plots, report)
+
+
+def save_score(run: Path, score: Score, baselines: Baselines) -> None:
+    """Write the closing score and the baselines. Raises `QuireError` where that cannot be done."""
+    content = {
+        "score": {
+            "bits_per_byte": score.bits_per_byte,
+            "nats_per_token": score.nats_per_token,
+            "accuracy": score.accuracy,
+            "tokens": score.tokens,
+            "bytes": score.bytes,
+        },
+        "baselines": dataclasses.asdict(baselines),
+    }
+    write_text(score_json(run), json.dumps(content, indent=1) + "\n")
