@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingesting import contents, settings_with
+from PIL import Image
 from trees import NOTICE, SECRET, prose, put, tarred, zipped
 
+from fixtures.pdfs import blank, pdf, printed, scanned
 from quire.corpus.build import ingest
 from quire.corpus.store import Corpus
 
@@ -29,12 +31,16 @@ mails = snippets.map(
 archives = st.one_of(
     files.map(zipped), files.map(tarred), files.map(lambda held: zipped({"in.zip": zipped(held), **held}))
 )
+sheets = st.sampled_from([printed([prose(7, 8)]), scanned(Image.linear_gradient("L")), blank])
+papers = st.lists(sheets, min_size=1, max_size=6).map(pdf)
 trees = st.dictionaries(
     st.sampled_from(["1", "2", "3", "x/4", "x/5"]),
     st.one_of(
         st.tuples(st.sampled_from([".txt", ".py", ".md", ".csv"]), snippets),
         st.tuples(st.just(".eml"), mails),
         st.tuples(st.just(".zip"), archives),
+        st.tuples(st.just(".pdf"), papers),
+        st.tuples(st.just(".zip"), papers.map(lambda paper: zipped({"a.txt": "words", "b.pdf": paper}))),
         st.tuples(st.sampled_from([".zip", ".pdf"]), st.binary(max_size=30)),
     ),
     min_size=1,
@@ -49,7 +55,7 @@ def test_the_account_closes_in_files_bytes_members_and_characters_for_any_tree(t
         named = {f"{name}{end}": content for name, (end, content) in tree.items()}
         folder = put(Path(temporary) / "in", {"kept.txt": "something to keep here", **named})
         corpus = {"redact": redact, "license_once": once, "deduplicate": deduplicate}
-        account = ingest(folder, Path(temporary) / "out", settings_with(corpus=corpus))
+        account = ingest(folder, Path(temporary) / "out", settings_with(corpus=corpus, read={"ocr": False}))
         there = [path for path in folder.rglob("*") if path.is_file()]
         ended = account.kept + account.dropped + account.failed
         assert (ended.files, ended.bytes) == (len(there), sum(path.stat().st_size for path in there))
@@ -76,6 +82,27 @@ def test_the_account_closes_in_files_bytes_members_and_characters_for_any_tree(t
                 assert any(end.path == path and end.outcome == "kept" and end.member in (None, member) for end in rows)
         if redact:
             assert all("quire-mail.org" not in document.text for document in documents)
+
+
+def test_what_recognition_would_have_read_is_told_where_it_is_off(tmp_path):
+    letters, dots = printed(["These words are in it."]), scanned(Image.linear_gradient("L"))
+    files = {"half.pdf": pdf([letters, dots, dots, blank, dots]), "dots.pdf": pdf([dots] * 3)}
+    files |= {"old.zip": zipped({"half.pdf": pdf([dots, letters, letters]), "dots.pdf": files["dots.pdf"]})}
+    account = ingest(put(tmp_path / "in", files), tmp_path / "out", settings_with(read={"ocr": False}))
+    why = "no usable text layer, and recognition of text is off"
+    told = {(row.path, row.member, row.size): (row.rule, row.detail) for row in Corpus.open(tmp_path / "out").files()}
+    size = {name: len(content) for name, content in files.items()}
+    assert {where: told[where] for where in told if told[where][0] is not None} == {
+        ("dots.pdf", None, size["dots.pdf"]): ("not-recognised", f"no text on 3 pages: {why}"),
+        ("half.pdf", "pages 2-3", 0): ("not-recognised", why),
+        ("half.pdf", "page 5", 0): ("not-recognised", why),
+        ("old.zip", "half.pdf!page 1", 0): ("not-recognised", why),
+        ("old.zip", "dots.pdf", size["dots.pdf"]): ("not-recognised", f"no text on 3 pages: {why}"),
+    }
+    (rule,) = account.rules
+    (members,) = account.member_rules
+    assert (rule.rule, rule.files, rule.bytes) == ("not-recognised", 1, size["dots.pdf"])
+    assert (members.rule, members.files, members.bytes) == ("not-recognised", 4, size["dots.pdf"])
 
 
 def rows_of(out, table):

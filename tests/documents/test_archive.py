@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.databases import database
+from fixtures.pdfs import blank, pdf, printed, scanned
+from fixtures.pictures import page_picture
 from quire.documents.document import Document, DroppedFile, LeftOut
 from quire.documents.read import read_bytes, read_file
 from quire.documents.settings import ReadSettings
@@ -123,6 +126,20 @@ def test_too_deep_is_left_out_and_says_so():
     (left,) = read(data)
     assert isinstance(left, LeftOut)
     assert (left.rule, left.outcome) == ("too-deep", "dropped")
+
+
+def test_a_member_of_which_only_parts_are_told_is_in_the_account_with_its_bytes(tmp_path):
+    database(tmp_path / "b", "CREATE TABLE numbers (n INTEGER)", rows=[(1,), (2,)], into="numbers")
+    numbers = (tmp_path / "b").read_bytes()
+    parts = read(zipped({"b.db": numbers, "c.txt": b"words"}))
+    assert [(part.member, part.size) for part in parts] == [("b.db!numbers", 0), ("b.db", len(numbers)), ("c.txt", 5)]
+    assert outcomes(parts) == {"b.db!numbers": "no-text", "b.db": "no-text", "c.txt": "kept"}
+
+
+def test_pages_without_text_are_told_by_the_way_to_them():
+    scan = pdf([scanned(page_picture(["dots"])), blank, printed(["letters"])])
+    parts = read(zipped({"a.pdf": scan}), settings=ReadSettings(ocr=False))
+    assert outcomes(parts) == {"a.pdf": "kept", "a.pdf!page 1": "not-recognised"}
 
 
 def test_what_a_member_is_not_is_said_of_the_member():

@@ -150,6 +150,25 @@ def test_an_empty_sheet_is_no_text() -> None:
         read(picture_bytes(Image.new("L", (900, 600), 255), "PNG"))
 
 
+def test_frames_without_text_are_named_and_empty_sheets_are_not() -> None:
+    photo, sheet = Image.linear_gradient("L"), Image.new("L", (300, 200), 255)
+    data = picture_bytes(photo, "TIFF", save_all=True, append_images=[PICTURE, sheet, photo, photo])
+    document, *left = read_bytes(data, "a.tif", DEFAULT)
+    assert [span.page for span in document.pages] == [2]
+    assert [(part.member, part.outcome, part.rule) for part in left] == [
+        ("page 1", "dropped", "no-text"),
+        ("pages 4-5", "dropped", "no-text"),
+    ]
+
+
+def test_why_a_picture_has_no_text_is_told() -> None:
+    data = picture_bytes(PICTURE, "PNG")
+    with pytest.raises(DroppedFile, match=r"unsure-ocr: no text on 1 page: .*ocr_min_confidence"):
+        read(data, ReadSettings(ocr_min_confidence=1.0))
+    with pytest.raises(DroppedFile, match="not-recognised: a picture, and recognition of text is off"):
+        read(data, ReadSettings(ocr=False))
+
+
 def test_pictures_past_the_limits_are_dropped() -> None:
     data = picture_bytes(PICTURE, "TIFF", save_all=True, append_images=[PICTURE])
     with pytest.raises(DroppedFile, match="too-large: 600 x 200 pixels, more than max_pixels = 119,999"):

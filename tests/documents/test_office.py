@@ -310,6 +310,8 @@ def test_a_file_of_pictures_alone() -> None:
     data = docx("", extra={"word/media/image1.png": picture})
     with pytest.raises(DroppedFile, match="no text in it but 1 picture, and embedded_pictures is off"):
         read(data, "a.docx")
+    with pytest.raises(DroppedFile, match="no text in it but 1 picture, and recognition of text is off"):
+        read(data, "a.docx", ReadSettings(embedded_pictures=True, ocr=False))
     (document,) = read(data, "a.docx", ReadSettings(embedded_pictures=True))
     assert isinstance(document, Document)
     assert (document.text, document.member) == ("Scanned into a letter", "word/media/image1.png")

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import io
 import json
+import re
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from reportlab.pdfgen.canvas import Canvas
 
-from fixtures.pdfs import blank, claiming, pdf, printed, scanned
+from fixtures.pdfs import Painter, blank, claiming, pdf, printed, scanned
 from fixtures.pictures import page_picture
-from quire.documents.document import Document
+from quire.documents.document import Document, LeftOut
 from quire.documents.read import DroppedFile, read_bytes, read_file
 from quire.documents.settings import ReadSettings
 from quire.errors import PasswordError, ReadError
@@ -16,6 +24,16 @@ DEFAULT = ReadSettings()
 WITHOUT_OCR = ReadSettings(ocr=False)
 PROSE = ["A page that was born digital", "carries its own letters."]
 PRINT = ["Scanned pages carry none:", "their letters are dots."]
+
+
+def sheet(colour: str) -> Painter:
+    """A page with a rectangle on it and nothing else: one that can be seen, or not."""
+
+    def paint(canvas: Canvas) -> None:
+        canvas.setFillColor(colour)
+        canvas.rect(50, 50, 200, 300, stroke=0, fill=1)
+
+    return paint
 
 
 def read(data: bytes, settings: ReadSettings = WITHOUT_OCR) -> Document:
@@ -47,14 +65,94 @@ def test_a_page_without_letters_goes_to_recognition_by_itself() -> None:
 
 def test_with_recognition_off_a_scan_is_dropped_and_a_stamp_is_all_there_is() -> None:
     picture = page_picture(PRINT, inches=(4.0, 1.2))
-    with pytest.raises(DroppedFile, match="no-text: no text on 1 page"):
+    with pytest.raises(DroppedFile, match=r"not-recognised: no text on 1 page: .*recognition of text is off"):
         read(pdf([scanned(picture)]))
-    assert read(pdf([scanned(picture, stamp="17")])).text == "17"
+    document, left = read_bytes(pdf([scanned(picture, stamp="17")]), "a.pdf", WITHOUT_OCR)
+    assert document.text == "17"
+    assert (left.member, left.rule) == ("page 1", "not-recognised")
 
 
 def test_blank_pages_cost_no_recognition_and_are_no_text() -> None:
     with pytest.raises(DroppedFile, match="no-text: no text on 2 pages"):
         read(pdf([blank, blank]), DEFAULT)
+
+
+# Every kind of page, and what the account has of it without and with recognition.
+PAGES = {
+    "text": (printed(PROSE), None, None),
+    "blank": (blank, None, None),
+    "white": (sheet("white"), None, None),
+    "scan": (scanned(page_picture(PRINT, inches=(4.0, 1.2))), "not-recognised", None),
+    "photo": (scanned(Image.linear_gradient("L")), "not-recognised", "no-text"),
+    "drawing": (sheet("black"), "not-recognised", "no-text"),
+}
+
+
+def check_account(names: Sequence[str], recognise: bool) -> None:
+    expected = {number: PAGES[name][1 + recognise] for number, name in enumerate(names, start=1)}
+    parts = list(read_bytes(pdf([PAGES[name][0] for name in names]), "a.pdf", ReadSettings(ocr=recognise)))
+    document, *left_out = parts
+    assert isinstance(document, Document)
+    assert {span.page for span in document.pages} == {
+        number for number, name in enumerate(names, start=1) if name == "text" or (recognise and name == "scan")
+    }
+    told: dict[int, str | None] = dict.fromkeys(expected)
+    for left in left_out:
+        assert isinstance(left, LeftOut)
+        first, _, last = left.member.split()[1].partition("-")
+        for number in range(int(first), int(last or first) + 1):
+            assert told[number] is None
+            told[number] = left.rule
+    assert told == expected
+    runs = [rule for rule, _ in groupby(expected.values()) if rule]
+    assert len(left_out) == len(runs)  # a run of pages is told in one line
+
+
+@given(st.lists(st.sampled_from(sorted(PAGES)), max_size=8), st.integers(0, 8))
+@settings(max_examples=50)
+def test_without_recognition_every_page_is_in_the_text_or_blank_or_named(names: list[str], place: int) -> None:
+    check_account([*names[:place], "text", *names[place:]], recognise=False)
+
+
+def test_with_recognition_every_page_is_in_the_text_or_blank_or_named() -> None:
+    check_account(["photo", "drawing", "white", "scan", "photo", "blank", "text"], recognise=True)
+
+
+def test_pages_that_cannot_be_opened_are_told_in_runs() -> None:
+    data = pdf([printed(PROSE)] * 6)
+    pages = re.findall(rb"(?m)^(\d+) 0 obj\n<<\n/Contents", data)
+    for number in pages[1:4]:
+        data = data.replace(b"\n%s 0 obj\n<<\n/Contents" % number, b"\n%s 0 obj\n(x\n/Contents" % number)
+    document, left = read_bytes(data, "a.pdf", WITHOUT_OCR)
+    assert [span.page for span in document.pages] == [1, 5, 6]
+    assert (left.member, left.outcome, left.rule) == ("pages 2-4", "failed", "damaged")
+
+
+def test_what_is_not_recognised_surely_is_not_passed_over() -> None:
+    scan = scanned(page_picture(PRINT, inches=(4.0, 1.2)))
+    sure = ReadSettings(ocr_min_confidence=1.0)
+    document, left = read_bytes(pdf([printed(PROSE), scan, scan]), "a.pdf", sure)
+    assert document.text == "\n".join(PROSE)
+    assert (left.member, left.outcome, left.rule) == ("pages 2-3", "dropped", "unsure-ocr")
+    with pytest.raises(DroppedFile, match=r"unsure-ocr: no text on 2 pages: on 1 of them .* ocr_min_confidence"):
+        read(pdf([blank, scan]), sure)
+
+
+def test_attachments_of_a_file_without_text_are_named_too() -> None:
+    import pypdfium2
+
+    made = pypdfium2.PdfDocument(pdf([scanned(page_picture(PRINT)), blank]))
+    for name in ("a.csv", "b.csv", "c.csv"):
+        made.new_attachment(name).set_data(b"1,2")
+    buffer = io.BytesIO()
+    made.save(buffer)
+    parts = list(read_bytes(buffer.getvalue(), "a.pdf", ReadSettings(ocr=False, max_members=2)))
+    assert [(part.member, part.rule) for part in parts if isinstance(part, LeftOut)] == [
+        ("page 1", "not-recognised"),
+        ("attachment a.csv", "attachment"),
+        ("attachment b.csv", "attachment"),
+        ("(other attachments)", "too-many"),
+    ]
 
 
 def test_a_locked_file_says_so() -> None:
@@ -76,7 +174,7 @@ def test_more_pages_than_allowed_are_dropped() -> None:
 def test_a_layer_of_characters_without_a_meaning_is_not_believed() -> None:
     shown = "Plain words on paper"
     private = claiming(shown, {letter: chr(0xE000 + ord(letter)) for letter in set(shown)})
-    with pytest.raises(DroppedFile, match="no-text"):
+    with pytest.raises(DroppedFile, match="not-recognised"):
         read(private)
     assert read(private, DEFAULT).text == shown  # recognised
 

@@ -52,10 +52,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """The text of a page picture in reading order, and the confidence of each piece of it."""
+    """The text of a page picture in reading order.
+
+    Args:
+        text: "" where there is none that is sure enough.
+        confidences: of each piece that was recognised, 0 to 1; none where `text` is "".
+        unsure: whether there is no text because what was recognised is less sure than `ocr_min_confidence`.
+    """
 
     text: str
     confidences: tuple[float, ...]
+    unsure: bool = False
 
 
 def recognise(picture: Picture, settings: ReadSettings) -> Recognised:
@@ -70,11 +77,21 @@ def recognise(picture: Picture, settings: ReadSettings) -> Recognised:
         found = engine.detect(_turned(picture, 2))
     lines = [line for line in engine.read(found) if line.text.strip()]
     kept = [line for line in lines if line.confidence >= settings.ocr_min_confidence]
-    if sum(character.isalnum() for line in kept for character in line.text) < _MIN_LETTERS:
+    if _letters(kept) < _MIN_LETTERS:
         kept = [line for line in kept if line.confidence >= _SURE]
     rows = in_reading_order([line.box for line in kept])
     text = "\n".join(" ".join(kept[i].text.strip() for i in row) for row in rows)
-    return Recognised(text, tuple(line.confidence for line in (lines if kept else ())))
+    confidences = tuple(line.confidence for line in (lines if kept else ()))
+    return Recognised(text, confidences, unsure=not kept and _letters(lines) >= _MIN_LETTERS)
+
+
+def _letters(lines: Sequence[Line]) -> int:
+    return sum(character.isalnum() for line in lines for character in line.text)
+
+
+def is_blank(picture: Picture) -> bool:
+    """Return whether `picture` is of one shade all over, so that nothing can stand on it."""
+    return bool(picture.min() == picture.max())
 
 
 def shrink(picture: Picture, dpi: float, settings: ReadSettings) -> Picture:

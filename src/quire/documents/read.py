@@ -61,6 +61,9 @@ READERS: dict[str, Reader] = {
 PIECEWISE = frozenset(("archive", "mailbox", "rows", "sqlite", "table", "json-lines"))
 """Readers that take a file from its place, a piece at a time: for them `max_file_bytes` is of members."""
 
+CONTAINERS = frozenset(("archive", "mail", "mailbox"))
+"""Readers of files that the account counts by what they hold, each member with its bytes."""
+
 HEAD = 65536
 """Bytes from the start of a file that say what it is."""
 
@@ -108,6 +111,11 @@ def is_piecewise(path: Path, source: str) -> bool:
         return kind_of(source.rsplit("/", 1)[-1], head).reader in PIECEWISE
     except (DroppedFile, ReadError):
         return False
+
+
+def is_container(name: str, data: bytes) -> bool:
+    """Return whether a file or member is counted by its members. Raises as `read_file` does."""
+    return kind_of(name.rsplit("/", 1)[-1], data).reader in CONTAINERS
 
 
 def read_bytes(

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 
 from quire.settings import Settings
 
-READERS_VERSION = 2
+READERS_VERSION = 3
 """Raised whenever a reader would give another text for the same bytes; it makes every fingerprint new."""
 
 

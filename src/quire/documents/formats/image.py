@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from quire.documents.document import DroppedFile, LeftOut, Part
-from quire.documents.formats.pages import Page, document_of
+from quire.documents.formats.pages import Page, document_of, pages_left_out, recognised_page
 from quire.documents.formats.reader import SourceFile
-from quire.documents.ocr import recognise, shrink
+from quire.documents.ocr import is_blank, recognise, shrink
 from quire.documents.sandbox import page_done
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
@@ -35,11 +35,12 @@ def read_image(file: SourceFile, settings: ReadSettings) -> list[Part]:
     """Return the recognised text of each page of `file`, and the account of frames and pages that gave none.
 
     Raises:
-        DroppedFile: "no-text" where nothing is recognised or recognition is off; "too-large" by pixels or pages.
+        DroppedFile: "no-text" or "unsure-ocr" where nothing is recognised, "not-recognised" where recognition is off;
+            "too-large" by pixels or pages.
         ReadError: the picture is broken or cut short.
     """
     if not settings.ocr:
-        raise DroppedFile("no-text", "a picture, and recognition of text is off")
+        raise DroppedFile("not-recognised", "a picture, and recognition of text is off")
     pages: list[Page] = []
     left_out: list[Part] = []
     try:
@@ -53,13 +54,15 @@ def read_image(file: SourceFile, settings: ReadSettings) -> list[Part]:
             raise
         why = f"from page {len(pages) + 1} on: {error.what}"
         left_out.append(LeftOut(file.named("(the rest)"), 0, "failed", "damaged", why))
-    return [document_of(file, pages), *left_out]
+    return [document_of(file, pages), *pages_left_out(file, pages), *left_out]
 
 
 def _read_page(picture: Picture, dpi: float, settings: ReadSettings) -> Page:
-    recognised = recognise(shrink(picture, dpi, settings), settings)
+    if is_blank(picture):
+        return Page("")
+    page = recognised_page(recognise(shrink(picture, dpi, settings), settings))
     page_done()
-    return Page(recognised.text, recognised.confidences)
+    return page
 
 
 def _frames(file: SourceFile, settings: ReadSettings) -> Iterator[tuple[Picture, float, int]]:

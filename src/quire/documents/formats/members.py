@@ -127,15 +127,16 @@ class Members:
             page_done()
 
     def _read(self, member: str, data: bytes) -> Iterator[Part]:
-        from quire.documents.read import read_bytes
+        from quire.documents.read import is_container, read_bytes
 
         source = self._file.source
-        sha256 = SourceFile(data, source, "").sha256
-        gave = False
-        why = ("dropped", "no-text", "there is no text in it")
+        documents = parts = failed = 0
+        why = None
         try:
             for part in read_bytes(data, source, self._settings, member=member, budget=self._budget):
-                gave = True
+                parts += 1
+                documents += isinstance(part, Document)
+                failed += isinstance(part, LeftOut) and part.outcome == "failed"
                 own = isinstance(part, Document) and part.size is None
                 yield replace(part, size=len(data)) if own else part
         except DroppedFile as dropped:
@@ -144,8 +145,15 @@ class Members:
             why = ("failed", "password", error.what)
         except ReadError as error:
             why = ("failed", "damaged", error.what)
-        if not gave:
-            yield LeftOut(member, len(data), *why, sha256)
+        if documents or (parts and is_container(member, data)):
+            if why is not None:
+                yield LeftOut(f"{member}!{REST}", 0, *why)
+            return
+        if why is None:
+            why = ("dropped", "no-text", "there is no text in it")
+            if parts and failed == parts:
+                why = ("failed", "damaged", "no part of it can be read")
+        yield LeftOut(member, len(data), *why, SourceFile(data, source, "").sha256)
 
     def _unpacked(self, size: int, packed: int | None, opened: Callable[[], BinaryIO]) -> bytes:
         settings = self._settings

@@ -13,12 +13,12 @@ from quire.documents.document import DroppedFile, Part
 from quire.documents.formats.furniture import running
 from quire.documents.formats.hyphenation import join_words
 from quire.documents.formats.members import Members
-from quire.documents.formats.pages import Page, document_of
+from quire.documents.formats.pages import Page, document_of, pages_left_out, recognised_page
 from quire.documents.formats.pdf_lines import TextLine, lines_of
 from quire.documents.formats.pdf_order import in_order
 from quire.documents.formats.pdf_paragraphs import text_of
 from quire.documents.formats.reader import SourceFile
-from quire.documents.ocr import MAX_SIDE, recognise, shrink
+from quire.documents.ocr import MAX_SIDE, is_blank, recognise, shrink
 from quire.documents.sandbox import page_done
 from quire.documents.settings import ReadSettings
 from quire.errors import PasswordError, ReadError
@@ -42,6 +42,9 @@ _MAX_MEANINGLESS = 0.3
 _OVERSAMPLING = 2
 _POINTS_PER_INCH = 72
 
+# Dots on the long side of a page that is drawn only to see whether anything is on it: a hairline still greys some.
+_GLANCE = 400
+
 _LIGATURES = str.maketrans(
     {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "ſt", "\ufb06": "st"}
 )
@@ -60,10 +63,10 @@ _LETTER = re.compile(r"[^\W_]")
 
 
 def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
-    """Return the text of `file`, page by page, and what in it gave none: pages that cannot be opened and attachments.
+    """Return the text of `file`, page by page, and the account of pages that gave less than they show and attachments.
 
     Raises:
-        DroppedFile: "no-text", or "too-large" by its pages.
+        DroppedFile: "too-large" by its pages; "no-text", "unsure-ocr" or "not-recognised" where no page has text.
         PasswordError: it is encrypted and does not open without a password, or with the one in `settings`.
         ReadError: it is broken beyond what PDFium can mend.
     """
@@ -72,23 +75,30 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
         count = len(pdf)
         if count > settings.max_pages:
             raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
-        pages: list[Page | list[TextLine] | None] = []
+        pages: list[Page | list[TextLine]] = []
         attached = _attached(pdf, settings)
+        too_many = pdf.count_attachments() > settings.max_members
         for index in range(count):
             pages.append(_read_page(pdf, index, settings, attached))
             page_done()
-    broken = [number for number, page in enumerate(pages, start=1) if page is None]
-    if len(broken) == count:
+    read = _texts(pages, settings)
+    missing = {page.missing for page in read if page.missing is not None}
+    if all(page.missing == "damaged" for page in read):
         raise ReadError(f"not one of its {count:,} pages can be opened", where=file.where)
     names = [f"attachment {name}" for name in attached[: settings.max_members]]
-    return [
-        document_of(file, _texts(pages, settings)),
+    left_out: list[Part] = [
+        *pages_left_out(file, read),
         *(members.left_out(name, 0, "attachment", "files attached to PDFs are not read") for name in names),
-        *(members.left_out(f"page {n}", 0, "damaged", "the page cannot be opened", "failed") for n in broken),
     ]
+    if too_many or len(attached) > settings.max_members:
+        why = f"more than max_members = {settings.max_members:,} are attached"
+        left_out.append(members.left_out("(other attachments)", 0, "too-many", why))
+    if (attached or len(missing) > 1) and not any(page.text.strip() for page in read):
+        return left_out  # in one sentence about the file, some of it would be missing
+    return [document_of(file, read), *left_out]
 
 
-def _texts(pages: Sequence[Page | list[TextLine] | None], settings: ReadSettings) -> list[Page]:
+def _texts(pages: Sequence[Page | list[TextLine]], settings: ReadSettings) -> list[Page]:
     """Return what each page says, now that all of them are known."""
     layers = [page if isinstance(page, list) else [] for page in pages]
     heads = running(layers) if settings.running_heads else [set[int]()] * len(layers)
@@ -128,8 +138,10 @@ def _attached(pdf: PdfDocument, settings: ReadSettings) -> list[str]:
     pypdfium2 = _pypdfium2()
     names = []
     for index in range(min(pdf.count_attachments(), settings.max_members)):
-        with contextlib.suppress(pypdfium2.PdfiumError):
+        try:
             names.append(pdf.get_attachment(index).get_name())
+        except pypdfium2.PdfiumError:
+            names.append(f"number {index + 1}")
     return names
 
 
@@ -147,10 +159,8 @@ def _attached_to(page: PdfPage) -> list[str]:
     return names
 
 
-def _read_page(
-    pdf: PdfDocument, index: int, settings: ReadSettings, attached: list[str]
-) -> Page | list[TextLine] | None:
-    """Return the lines of a page's text layer in reading order, or what is recognised on it; None if it is broken."""
+def _read_page(pdf: PdfDocument, index: int, settings: ReadSettings, attached: list[str]) -> Page | list[TextLine]:
+    """Return the lines of a page's text layer in reading order, or what is recognised on it."""
     pypdfium2 = _pypdfium2()
     try:
         with contextlib.closing(pdf[index]) as page:
@@ -161,14 +171,17 @@ def _read_page(
                     lines = lines_of(layer.raw, text)
                     return in_order(lines) if settings.pdf_layout else lines
             scarce = "" if _is_garbled(text) else _normalised(text.replace("\r\n", "\n"))
-            if not settings.ocr or not pypdfium2.raw.FPDFPage_CountObjects(page):
+            if not pypdfium2.raw.FPDFPage_CountObjects(page):
                 return Page(scarce)
-            recognised = recognise(_draw(page, settings), settings)
+            if not settings.ocr:
+                return Page(scarce, missing="not-recognised" if _shows_something(page) else None)
+            picture = _draw(page, settings)
     except pypdfium2.PdfiumError:
-        return None
-    if len(recognised.text) < len(scarce):
+        return Page("", missing="damaged")
+    if is_blank(picture):
         return Page(scarce)
-    return Page(recognised.text, recognised.confidences)
+    recognised = recognise(picture, settings)
+    return Page(scarce) if len(recognised.text) < len(scarce) else recognised_page(recognised)
 
 
 def _normalised(text: str) -> str:
@@ -217,13 +230,25 @@ def _picture_share(page: PdfPage) -> float:
     return largest / (width * height) if width > 0 and height > 0 else 0.0
 
 
+def _shows_something(page: PdfPage) -> bool:
+    """Return whether there is a picture on a page, or anything else that can be seen."""
+    if any(True for _ in page.get_objects(filter=[_pypdfium2().raw.FPDF_PAGEOBJ_IMAGE])):
+        return True
+    return not is_blank(_drawn(page, _GLANCE / max(*page.get_size(), 1.0)))
+
+
 def _draw(page: PdfPage, settings: ReadSettings) -> Picture:
     dpi = _OVERSAMPLING * settings.ocr_dpi
     longest = max(page.get_size()) / _POINTS_PER_INCH * dpi
     dpi *= min(1.0, _OVERSAMPLING * MAX_SIDE / max(longest, 1.0))
-    bitmap = page.render(scale=dpi / _POINTS_PER_INCH, grayscale=True)
+    return shrink(_drawn(page, dpi / _POINTS_PER_INCH), dpi, settings)
+
+
+def _drawn(page: PdfPage, scale: float) -> Picture:
+    bitmap = page.render(scale=scale, grayscale=True)
     try:
         drawn: Picture = bitmap.to_numpy()
-        return shrink(drawn.reshape(drawn.shape[:2]).copy(), dpi, settings)
+        drawn = drawn.reshape(drawn.shape[:2]).copy()
     finally:
         bitmap.close()
+    return drawn

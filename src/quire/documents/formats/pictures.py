@@ -54,10 +54,10 @@ def embedded_pictures(
     total = sum(package.info(name).file_size for name in pictures)
     count = "1 picture" if len(pictures) == 1 else f"{len(pictures):,} pictures"
     if not (settings.embedded_pictures and settings.ocr):
+        off = "recognition of text" if settings.embedded_pictures else "embedded_pictures"
         if alone:
-            raise DroppedFile("no-text", f"no text in it but {count}, and embedded_pictures is off")
-        why = f"{count} inside of it, and embedded_pictures is off"
-        yield members.left_out("(pictures)", total, "pictures", why)
+            raise DroppedFile("no-text", f"no text in it but {count}, and {off} is off")
+        yield members.left_out("(pictures)", total, "pictures", f"{count} inside of it, and {off} is off")
         return
     try:
         with members:
