@@ -321,6 +321,17 @@ def test_wrong_words_are_said_before_anything_is_written(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_engine_that_is_not_installed_is_said_before_anything_is_done(tmp_path, monkeypatch):
+    for name in ("ray", "ray.data"):
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails, as where it is not installed
+    folder = make_tree(tmp_path / "in")
+    steps = []
+    with pytest.raises(QuireError, match=r"needs Ray Data, which is not installed\..*pip install 'quire\[ray\]'"):
+        ingest_marked(folder, tmp_path / "out", engine={"name": "ray"}, progress=steps.append)
+    assert not steps
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_found_or_nothing_kept_is_an_error_that_says_why(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(QuireError, match="no files were found"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from quire.corpus.account import Account, Tally
 from quire.corpus.assemble import Run, assemble, inputs_of
-from quire.corpus.engines import opened
+from quire.corpus.engines import check_installed, opened
 from quire.corpus.ledger import NAME, Ledger, MetFile
 from quire.corpus.progress import Progress, Step
 from quire.corpus.publish import STAGE, finish, staged
@@ -66,6 +66,7 @@ def ingest(
         _check_given(roots)
     _check_roots(roots)
     _check_out(out, roots)
+    check_installed(settings.engine)
     with _explained(out):
         out.mkdir(parents=True, exist_ok=True)
         with only_writer(out, "corpus"):

@@ -31,6 +31,14 @@ class Engine(Protocol):
         ...
 
 
+def check_installed(settings: EngineSettings) -> None:
+    """Raise QuireError, before there is any work to lose, where what the engine needs is not installed."""
+    if settings.name == "ray":
+        from quire.corpus import ray_engine
+
+        ray_engine.check_installed()
+
+
 @contextlib.contextmanager
 def opened(settings: EngineSettings, pool: PoolSettings) -> Iterator[Engine]:
     """Open the engine that `settings` name, with the workers and limits of `pool`; nothing of it runs on afterwards.

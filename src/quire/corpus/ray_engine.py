@@ -54,12 +54,7 @@ class RayEngine:
     """
 
     def __init__(self, address: str | None, pool: PoolSettings) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported: it asks nobody on the network
-        try:
-            import ray.data  # noqa: F401
-        except ImportError as error:
-            hint = "pip install 'quire[ray]', or use the local engine"
-            raise QuireError("the engine ray needs Ray Data, which is not installed", hint=hint) from error
+        check_installed()
         self._address = address
         self._pool = pool
         self._started = False
@@ -160,6 +155,16 @@ class RayEngine:
             where = "on this machine" if self._address is None else f"at {self._address}"
             raise QuireError(f"no Ray cluster {where}: {_first_line(error)}", hint=HINT) from error
         self._started = True
+
+
+def check_installed() -> None:
+    """Raise QuireError where Ray Data cannot be imported."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported: it asks nobody on the network
+    try:
+        import ray.data  # noqa: F401
+    except ImportError as error:
+        hint = "pip install 'quire[ray]', or use the local engine"
+        raise QuireError("the engine ray needs Ray Data, which is not installed", hint=hint) from error
 
 
 HINT = "What was read is kept: the same command goes on from here, with this engine or the local one"
