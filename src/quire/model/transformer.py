@@ -13,16 +13,15 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from quire.model.block import Block
 from quire.model.cache import KVCache
 from quire.model.config import ModelConfig
+from quire.model.loss import summed_cross_entropy
 from quire.model.normalization import RMSNorm
 from quire.model.rotary import rotary_tables
 from quire.model.size import count_flops, count_parameters
-
-IGNORED = -100
-"""A target of this value is no target: nothing is to be predicted there."""
 
 
 class Transformer(nn.Module):
@@ -34,6 +33,8 @@ class Transformer(nn.Module):
 
     cos: torch.Tensor
     sin: torch.Tensor
+    activation_checkpointing: bool = False
+    """Whether training keeps only what goes into each block and computes the rest a second time on the way back."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -82,7 +83,11 @@ class Transformer(nn.Module):
         x = self.model.embed_tokens(tokens)  # (B, T, D)
         x = F.dropout(x, self.config.dropout, self.training)
         for layer, block in enumerate(self.model.layers):
-            x = block(x, cos, sin, layer, placement)
+            if self.activation_checkpointing and torch.is_grad_enabled() and placement is None:
+                # Dropout draws the same numbers again: the state of the generators is kept with the block's input.
+                x = checkpoint(block, x, cos, sin, layer, None, use_reentrant=False)
+            else:
+                x = block(x, cos, sin, layer, placement)
         if cache is not None and placement is not None:
             cache.lengths = placement.ends
         return self.model.norm(x)  # type: ignore[no-any-return]
@@ -106,8 +111,7 @@ class Transformer(nn.Module):
             tokens: token ids (B, T).
             targets: the token that follows each of them (B, T); -100 where nothing is to be predicted.
         """
-        logits = self(tokens)  # (B, T, V)
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        return summed_cross_entropy(self.hidden(tokens).flatten(0, 1), self.head_weight, targets.flatten())
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Transformer:
         # Every move and conversion of a module comes through here. Going from float32 to float64, the parameters stay

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from quire.errors import QuireError
 from quire.interop.huggingface import save_model_folder
-from quire.model.transformer import IGNORED, Transformer
+from quire.model.loss import IGNORED
+from quire.model.transformer import Transformer
 from quire.tokens.batches import Batch, BatchStream
 from quire.tokens.dataset import TokenDataset
 from quire.training.checkpoint import (
