@@ -1,14 +1,18 @@
 """`quire train` as a person calls it: a real process, a real folder, the whole way."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 
 import pytest
 import safetensors.torch
 import torch
+
+from quire.corpus.store import Corpus
 
 TINY = [
     "--set=model.hidden_size=32",
@@ -240,3 +244,19 @@ def test_too_little_text(folder):
     done = quire("train", "scrap", "--steps", 2, cwd=folder, check=1)
     assert "Traceback" not in done.stderr
     assert "text" in done.stderr
+
+
+def test_a_database_is_trained_on_as_it_is_ingested(folder):
+    with contextlib.closing(sqlite3.connect(folder / "notes.db")) as base:
+        base.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, stars INTEGER)")
+        texts = [(path.read_text(), 5) for path in sorted((folder / "notes").glob("*.md"))]
+        base.executemany("INSERT INTO notes (body, stars) VALUES (?, ?)", texts)
+        base.commit()
+    url = "sqlite:///notes.db?table=notes&column=body"
+    done = quire("train", url, "--steps", 2, *TINY, "--json", cwd=folder, check=0)
+    assert json.loads(done.stdout)["run"] == "runs/notes.db"
+    assert "Reading notes.db into corpora/notes.db" in done.stderr
+    quire("ingest", url, "--out", "corpora/alone", cwd=folder, check=0)
+    trained_on, alone = Corpus.open(folder / "corpora/notes.db"), Corpus.open(folder / "corpora/alone")
+    assert trained_on.fingerprint == alone.fingerprint
+    assert trained_on.num_documents == len(texts)

@@ -63,7 +63,7 @@ def command(
     if password is not None:
         values = merge(values, {"read": {"password": password}})
     settings = build(IngestSettings, values, where="--set")
-    corpus = out if out is not None else Path("corpora") / _name(sources[0])
+    corpus = out if out is not None else Path("corpora") / source_name(sources[0])
     try:
         with ingest_progress() as progress:
             account = ingest(sources, corpus, settings, progress=progress)
@@ -77,7 +77,8 @@ def command(
         print(f"\nCorpus: {corpus}\nReport: {corpus / 'report.html'}")
 
 
-def _name(source: str) -> str:
+def source_name(source: str) -> str:
+    """Return what a folder, a file or a database is called, for what is made of it. Raises `UsageError`."""
     return database_name(source) if is_database(source) else Path(source).resolve().name
 
 

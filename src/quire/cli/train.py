@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from rich.markup import escape
 
+from quire.cli.ingest import source_name
 from quire.cli.train_view import View
 from quire.errors import UsageError
 
@@ -18,8 +19,8 @@ MOST_MINUTES = 525_600.0  # a year
 
 
 def command(
-    sources: list[Path] = typer.Argument(
-        None, metavar="SOURCE...", help="Folders and files to read, or one corpus folder."
+    sources: list[str] = typer.Argument(
+        None, metavar="SOURCE...", help="Folders, files and databases to read (see quire ingest), or one corpus folder."
     ),
     out: Path | None = typer.Option(None, metavar="RUN", help="The run folder.  [default: runs/SOURCE]"),
     minutes: float | None = typer.Option(None, min=0.05, max=MOST_MINUTES, help="Training time.  [default: 10]"),
@@ -41,7 +42,7 @@ def command(
     """
     if resume:
         if out is None and len(sources or []) == 1:
-            out = sources[0]  # `quire train RUN --resume` reads naturally too
+            out = Path(sources[0])  # `quire train RUN --resume` reads naturally too
         if out is None:
             raise UsageError("--resume needs the run", hint="quire train --resume --out RUN")
         fixed = {"--minutes": minutes, "--steps": steps, "--config": config, "--set": assignments or None}
@@ -66,7 +67,7 @@ def command(
     if steps is not None:
         settings = merge(settings, {"training": {"steps": steps, "minutes": None}})
     settings = with_assignments(settings, assignments)
-    run = out if out is not None else Path("runs") / sources[0].resolve().name
+    run = out if out is not None else Path("runs") / source_name(sources[0])
     view = View()
     began = time.monotonic()
     try:

@@ -15,6 +15,7 @@ from quire.corpus.build import ingest
 from quire.corpus.progress import Progress
 from quire.corpus.settings import IngestSettings
 from quire.corpus.store import MANIFEST, Corpus
+from quire.documents.sql import database_name, is_database
 from quire.errors import UsageError
 from quire.evaluation import Score, score_split
 from quire.evaluation.baselines import Baselines, compare_dataset
@@ -96,7 +97,7 @@ def train(
     """Make a model of folders of documents, or of a corpus: ingest where needed, plan, train, draw, report.
 
     Args:
-        sources: folders and files, or one corpus folder.
+        sources: folders, files and databases as `quire.corpus.build.ingest` takes them, or one corpus folder.
         out: the run folder.
         minutes: training time; see `settings` for `training.steps` instead.
         settings: groups of settings to hold fixed, e.g. {"model": {"hidden_size": 256}}; the plan chooses the others.
@@ -201,15 +202,17 @@ def _corpus(
     progress: Progress | None,
     tell: Listener,
 ) -> Corpus:
-    folders = [Path(sources)] if isinstance(sources, (str, Path)) else [Path(source) for source in sources]
-    if len(folders) == 1 and (folders[0] / MANIFEST).is_file():
+    given = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    folders = [Path(source) for source in given if not is_database(source)]
+    if len(folders) == len(given) == 1 and (folders[0] / MANIFEST).is_file():
         return Corpus.open(folders[0])
     for folder in folders:
         if not folder.exists():
             raise UsageError("no such file or folder", where=folder)
     corpus = Path(place) if place is not None else Path("corpora") / run.resolve().name
-    tell({"kind": "stage", "text": f"Reading {', '.join(map(str, folders))} into {corpus}"})
-    account = ingest(folders, corpus, settings, progress=progress)
+    names = [database_name(str(source)) if is_database(source) else str(source) for source in given]
+    tell({"kind": "stage", "text": f"Reading {', '.join(names)} into {corpus}"})
+    account = ingest(given, corpus, settings, progress=progress)
     tell({"kind": "account", "account": account, "corpus": corpus})
     return Corpus.open(corpus)
 
