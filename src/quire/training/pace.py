@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections import deque
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
+from quire.training.meter import Meter
 from quire.training.optimizer import Optimizer, OptimizerSettings
 from quire.training.precision import MixedPrecision
 
@@ -52,15 +56,28 @@ def time_step(config: ModelConfig, rows: int, precision: str, device: str, *, st
 
 
 class Pace:
-    """Sums since the last line of metrics, and how long a step takes."""
+    """Sums since the last line of metrics, and how long a step takes.
 
-    def __init__(self) -> None:
+    Args:
+        meter: measures the run against its machine; None leaves those figures out.
+    """
+
+    def __init__(self, meter: Meter | None = None) -> None:
+        self.meter = meter
         self.targets, self.norm = 0, 0.0
         self.stepping = 0.0  # seconds in steps since the last line of metrics
+        self.waiting = 0.0  # those of them in which a step waited for its batch
         self.durations: deque[float] = deque(maxlen=21)
         self.steps = 0
         self.aside = 0.0  # seconds in this process beside steps: evaluations, samples, saves, metrics
         self.mark = 0.0
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """A step waits for its batch while the block runs."""
+        began = time.perf_counter()
+        yield
+        self.waiting += time.perf_counter() - began
 
     def stepped(self, now: float) -> None:
         """A step has just ended: it took the time since `looked`."""
@@ -75,9 +92,24 @@ class Pace:
             self.aside += now - self.mark
         self.mark = now
 
+    def figures(self) -> dict[str, Any]:
+        """Return how fast the run is since the last line of metrics.
+
+        Returns:
+            `tokens_per_second`; `loader_share`, the part of the steps' time in which they waited for a batch; `share`
+            of the machine's matrix-product rate, where that is known; and `memory_bytes` in use.
+        """
+        speed = self.targets / max(1e-9, self.stepping)
+        figures = {"tokens_per_second": speed, "loader_share": round(self.waiting / max(1e-9, self.stepping), 6)}
+        if self.meter is not None:
+            share = self.meter.share(speed)
+            figures |= {} if share is None else {"share": round(share, 4)}
+            figures["memory_bytes"] = self.meter.memory_bytes()
+        return figures
+
     def restart(self) -> None:
         """A line of metrics was written."""
-        self.targets, self.stepping = 0, 0.0
+        self.targets, self.stepping, self.waiting = 0, 0.0, 0.0
 
     def seconds_per_step(self) -> float:
         """Return the median of the last steps (the first one may compile) and their share of what is aside."""

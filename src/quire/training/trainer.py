@@ -30,6 +30,7 @@ from quire.training.compiled import compile_loss
 from quire.training.config import RunConfig
 from quire.training.determinism import deterministic_kernels
 from quire.training.interrupt import Interrupt
+from quire.training.meter import Meter
 from quire.training.metrics import MetricsWriter, Record, truncate_metrics
 from quire.training.optimizer import Optimizer
 from quire.training.pace import Pace
@@ -81,14 +82,15 @@ class Trainer:
         self._length_is_final = False
         self._saved_step = -1
         self._saved_at = 0.0
-        self._pace = Pace()
+        self._pace = Pace(Meter.of(config))
         self._began = time.perf_counter()
 
     # -- one step ---------------------------------------------------------------------------------------------
 
     def step(self) -> None:
         """Take one optimizer step: gradients of one batch, clipped, and the weights moved by them."""
-        batch = self.batches.next_batch()
+        with self._pace.loading():
+            batch = self.batches.next_batch()
         self.optimizer.set_multiplier(self.schedule.multiplier(self.state.step))
         loss = self.gradients(batch)
         norm = float(self._clip())
@@ -297,7 +299,7 @@ class Trainer:
             "bits_per_byte": loss / math.log(2) * split.num_tokens / max(1, split.num_bytes),
             "lr": self.optimizer.learning_rate,
             "grad_norm": pace.norm,
-            "tokens_per_second": pace.targets / max(1e-9, pace.stepping),
+            **pace.figures(),
             "total_steps": self.schedule.total_steps,
         }
         if state.skipped:
