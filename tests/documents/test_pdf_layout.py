@@ -87,6 +87,19 @@ def test_columns_written_row_by_row_are_read_one_after_the_other() -> None:
     assert text_of(painted([page])).split() == " ".join([*left, *right]).split()
 
 
+def test_columns_written_row_by_row_need_not_stand_at_one_height() -> None:
+    left, right = (simpleSplit(prose(seed, 160), "Helvetica", 10, 220) for seed in (1, 2))
+    rows = [(700 - 12 * i, 50, text) for i, text in enumerate(left)]
+    rows += [(697 - 12.6 * i, 310, text) for i, text in enumerate(right)]
+
+    def page(canvas: Canvas) -> None:
+        canvas.setFont("Helvetica", 10)
+        for y, x, text in sorted(rows, key=lambda row: -row[0]):
+            canvas.drawString(x, y, text)
+
+    assert text_of(painted([page])).split() == " ".join([*left, *right]).split()
+
+
 def test_title_written_last_and_foot_written_first_are_read_where_they_stand() -> None:
     def page(canvas: Canvas) -> None:
         canvas.drawString(50, 40, "At the foot")

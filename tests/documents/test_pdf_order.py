@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from hypothesis import given
@@ -73,6 +74,42 @@ def test_title_and_foot_go_where_they_stand_wherever_they_were_written(
     for extra in (title, foot):
         written.insert(data.draw(st.sampled_from([0, len(written)])), extra)
     assert read(written) == expected
+
+
+@given(st.integers(2, 4), st.integers(6, 12), st.data())
+def test_heads_and_feet_written_anywhere_leave_the_columns_in_order(
+    columns: int, count: int, data: st.DataObject
+) -> None:
+    # The left head stands over the first column, the number at the foot only under the last one.
+    body = [column("abcd"[i], 220.0 * i, count, top=40) for i in range(columns)]
+    width = 220.0 * columns - 20
+    head, foot = line("head", 0, 0, width), line("foot", width - 40, 80 + PITCH * count, 20)
+    expected = ["head", *(each.text for lines in body for each in lines), "foot"]
+    extras = data.draw(st.permutations([head, foot]))
+    where = data.draw(st.integers(0, columns))
+    written = [each for lines in body[:where] for each in lines]
+    written += [*extras, *(each for lines in body[where:] for each in lines)]
+    assert read(written) == expected
+
+
+@given(st.permutations(range(8)))
+def test_blocks_drawn_in_any_order_are_read_column_by_column(order: list[int]) -> None:
+    blocks = [column(f"{x}{y}-", 220.0 * x, 6, top=100.0 * y) for x in range(2) for y in range(4)]
+    upwards = sum(x // 4 == y // 4 and x == y + 1 for x, y in itertools.pairwise(order))
+    written = [each for number in order for each in blocks[number]]
+    if upwards >= 3:  # often enough to say that the order is one of drawing
+        assert read(written) == [each.text for block in blocks for each in block]
+    else:
+        assert sorted(read(written)) == sorted(each.text for each in written)
+
+
+def test_authors_side_by_side_who_are_written_last_stay_together() -> None:
+    title = line("title", 0, 0, 420)
+    authors = [each for x in range(3) for each in column("abc"[x], 150.0 * x, 3, top=30, width=100)]
+    left, right = column("l", 0, 10, top=100), column("r", 220, 10, top=100)
+    left[0].left, left[0].right = 80.0, 130.0  # a heading, over which only one author stands
+    expected = [each.text for each in [title, *authors, *left, *right]]
+    assert read([*left, *right, title, *authors]) == expected
 
 
 def test_a_table_written_last_goes_between_the_paragraphs() -> None:

@@ -37,6 +37,10 @@ _CELL_GAPS = 1.2
 _INK = 0.75
 _MAX_INK = 1.6
 
+# A piece that begins this many line heights left of the one before it is on a line of another column: PDFium takes the
+# lines of columns that are written row by row for one line where they do not stand at quite the same height.
+_STEP_BACK = 6.0
+
 # A line of more pieces than this is not cut: it is set letter by letter.
 _MAX_RECTS = 100
 
@@ -103,8 +107,10 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
             turns[turn] += len(said)
             font_info(handle, first, None, 0, flags)
             style = (turn, font_size(handle, first), bool(flags.value & 1))
-            gaps = _gaps(rects, style[1]) if turn == 0 and 1 < len(rects) <= _MAX_RECTS else []
-            cuts = _cuts(handle, said, start, [rects[gap][0] for gap in gaps]) if gaps else []
+            gaps = _gaps(said, rects, style[1]) if turn == 0 and len(rects) > 1 else []
+            cuts = (
+                _cuts(handle, said, start, [(rects[n][0], rects[n][0] < rects[n - 1][0]) for n in gaps]) if gaps else []
+            )
             if cuts:
                 found.extend(_cells(said, place, cuts, rects, gaps, style, edits))
             else:
@@ -145,25 +151,42 @@ def _cells(
         yield cell, place + begin, rects[first:last], *style
 
 
-def _gaps(rects: list[_Rect], size: float) -> list[int]:
-    """Return the numbers of the rectangles that begin behind a gap as wide as between cells."""
+def _gaps(said: str, rects: list[_Rect], size: float) -> list[int]:
+    """Return the numbers of the rectangles that begin behind a gap as wide as between cells, or far back."""
+    back = [n for n, (before, after) in enumerate(itertools.pairwise(rects), start=1) if _is_back(before, after)]
+    if back and _RIGHT_TO_LEFT.search(said):
+        back = []
+    if len(rects) > _MAX_RECTS and not back:
+        return []
     height = sorted([rect[1] - rect[3] for rect in rects])[len(rects) // 2]
     height = max(height, min(_INK * size, _MAX_INK * height))
     gaps = [after[0] - before[2] for before, after in itertools.pairwise(rects)]
     cells = [number for number, gap in enumerate(gaps, start=1) if gap > _CELL_GAPS * height > 0]
-    return cells if len(cells) > 1 else [number for number in cells if gaps[number - 1] > _CELL_GAP * height]
+    if len(cells) == 1:
+        cells = [number for number in cells if gaps[number - 1] > _CELL_GAP * height]
+    return sorted([*cells, *back]) if back else cells
 
 
-def _cuts(handle: Any, said: str, start: int, lefts: list[float]) -> list[int]:
-    """Return the places in `said` of the first characters that do not begin left of each of `lefts`."""
+def _is_back(before: _Rect, after: _Rect) -> bool:
+    """Whether a piece stands so far left of the one before it that it belongs to another column."""
+    return after[2] < before[0] and before[0] - after[0] > _STEP_BACK * (before[1] - before[3]) > 0
+
+
+def _cuts(handle: Any, said: str, start: int, lefts: list[tuple[float, bool]]) -> list[int]:
+    """Return the places in `said` of the first characters of the pieces that begin at each of `lefts`.
+
+    Behind a gap that is the first character so far to the right, behind a step back the first at the very place.
+    """
     pdfium = raw_pdfium()
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
     cuts: list[int] = []
     place = 0
-    for limit in lefts:
+    for limit, back in lefts:
         while (place := said.find(" ", place) + 1) > 0:
             pdfium.FPDFText_GetCharBox(handle, start + place, left, right, bottom, top)
-            if left.value >= limit - _EXACT and not said[place].isspace():
+            if said[place].isspace() or left.value < limit - _EXACT:
+                continue
+            if not back or left.value < limit + _EXACT:
                 cuts.append(place)
                 break
         else:

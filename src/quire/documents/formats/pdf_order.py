@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
+from typing import Any
 
 from quire.documents.formats.pdf_lines import TextLine
 from quire.documents.layout import Box, in_columns
@@ -29,7 +30,23 @@ _MIN_PAIRS = 6
 _MIN_PAIRED = 0.3
 _MIN_LENGTH = 6.0
 
-_MAX_INTERLEAVED = 500
+# Lines stand beside each other if they share this much of the height of the lower.
+_MIN_BESIDE = 0.5
+
+# Lines follow one that is moved if each stands at most this many line heights below the one before it.
+_MAX_FOLLOWING = 2.5
+
+# Where the file goes straight up so often, from one line to the next, its order is one of drawing.
+_MIN_UPWARDS = 3
+
+# The foot of a page is at most so many line heights high, and the gap above it higher than this many. Where it is
+# written before what stands above it, and that is this share of the page, it goes behind the whole page.
+_MAX_FOOT = 5.0
+_MIN_FOOT_GAP = 1.2
+_MIN_OVER_FOOT = 0.5
+
+# Columns are looked for among at most so many lines: the time for it grows with their square.
+_MAX_IN_COLUMNS = 500
 
 # More lines are a drawing or a map, whose labels have no order.
 _MAX_LINES = 2000
@@ -40,25 +57,36 @@ def in_order(lines: Sequence[TextLine]) -> list[TextLine]:
 
     The file has the order in which its author's program wrote, and that knows columns, cells and captions better than
     their places tell; but some programs write titles, tables, heads or feet last or first. So a line moves only where
-    the file reads it after something that stands below it, directly or with other lines between them: then it goes,
-    with the lines that follow it in the file as far as they fit there, before the first such line. Before that, columns
-    that were written row by row are put one after the other.
+    the file reads it after something that stands below it, directly or with other lines between them: before each line
+    goes everything that stands above it. With that go the lines that follow it closely in the file, and what the file
+    has before it to its left, so that no column overtakes the one before it. Where columns were written row by row, or
+    the file goes upwards again and again, they are put one after the other before that.
     """
     if not 1 < len(lines) <= _MAX_LINES:
         return list(lines)
     height = median([line.bottom - line.top for line in lines])
     if height <= 0:
         return list(lines)
-    if len(lines) <= _MAX_INTERLEAVED and _is_interleaved(lines, height):
-        boxes = [Box(line.left, line.top, line.right, line.bottom) for line in lines]
-        columns = in_columns(boxes)
-        lines = lines if columns is None else [lines[number] for number in columns]
+    if _is_interleaved(lines, height):
+        lines = _by_columns(lines)
     if not _goes_up(lines, height):
         return list(lines)
-    downwards = sorted(range(len(lines)), key=lambda number: lines[number].top)
-    below = _below([lines[number] for number in downwards], height)
-    ranks = sorted(range(len(lines)), key=downwards.__getitem__)  # by the file, where from the top each line stands
-    return [lines[downwards[rank]] for rank in _mended(ranks, below)]
+    above, left = _demands(lines, height)
+    if sum(above[number - 1] >> number & 1 for number in range(1, len(lines))) >= _MIN_UPWARDS:
+        lines = _by_columns(lines)
+        above, left = _demands(lines, height)
+    order = _mended(lines, above, left, height)
+    if not _is_downwards(order, above):  # a circle of lines that demand each other
+        order = _mended(lines, above, [0] * len(lines), height)
+    return [lines[number] for number in order]
+
+
+def _by_columns(lines: Sequence[TextLine]) -> Sequence[TextLine]:
+    """Return `lines` column by column where they stand in columns, each column in their order."""
+    if len(lines) > _MAX_IN_COLUMNS:
+        return lines
+    columns = in_columns([Box(line.left, line.top, line.right, line.bottom) for line in lines])
+    return lines if columns is None else [lines[number] for number in columns]
 
 
 def _is_interleaved(lines: Sequence[TextLine], height: float) -> bool:
@@ -81,8 +109,8 @@ def _goes_up(lines: Sequence[TextLine], height: float) -> bool:
     return False
 
 
-def _below(lines: Sequence[TextLine], height: float) -> list[int]:
-    """Return for each of `lines`, sorted by their tops, the set of those below it, as bits.
+def _demands(lines: Sequence[TextLine], height: float) -> tuple[list[int], list[int]]:
+    """Return for each line the sets, as bits, of those above it and of those left of it that the file has before it.
 
     A line that does not run the way of the page has no place in it and keeps the one it has in the file.
     """
@@ -92,21 +120,29 @@ def _below(lines: Sequence[TextLine], height: float) -> list[int]:
     left, top, right, bottom = np.array(
         [(line.left, line.top, right, line.bottom) for line, right in zip(lines, rights, strict=True)]
     ).T
-    shared = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
-    narrower = np.minimum((right - left)[:, None], right - left)
-    over = shared > _MIN_SHARED * narrower
-    higher = (bottom[:, None] <= top + _TOUCH * height) & (top[:, None] <= top - _MIN_ABOVE * height)
     upright = np.array([line.upright for line in lines])
-    packed = np.packbits(higher & over & upright & upright[:, None], axis=1, bitorder="little")
-    sets = [int.from_bytes(row.tobytes(), "little") for row in packed]
-    for number in range(len(sets) - 1, -1, -1):  # what is below something below it is below it too
-        found, rest = sets[number], sets[number]
-        while rest:
-            nearest = (rest & -rest).bit_length() - 1
-            found |= sets[nearest]
-            rest &= ~(sets[nearest] | 1 << nearest)
-        sets[number] = found
-    return sets
+    both = upright & upright[:, None]
+    shared = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
+    over = shared > _MIN_SHARED * np.minimum((right - left)[:, None], right - left)
+    lower = (bottom <= top[:, None] + _TOUCH * height) & (top <= top[:, None] - _MIN_ABOVE * height)
+    above = _sets(lower & over & both)
+    for number in sorted(range(len(lines)), key=lambda number: lines[number].top):
+        found, rest = above[number], above[number]
+        while rest:  # what is above something above it is above it too
+            other = rest.bit_length() - 1
+            found |= above[other]
+            rest &= ~(above[other] | 1 << other)
+        above[number] = found
+    beside = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
+    beside = beside > _MIN_BESIDE * np.minimum((bottom - top)[:, None], bottom - top)
+    return above, _sets(np.tril(beside & (right <= left[:, None]) & both))
+
+
+def _sets(relation: Any) -> list[int]:
+    """Return the rows of a square matrix of truths as bits."""
+    import numpy as np
+
+    return [int.from_bytes(row.tobytes(), "little") for row in np.packbits(relation, axis=1, bitorder="little")]
 
 
 def _rights(lines: Sequence[TextLine], height: float) -> list[float]:
@@ -123,27 +159,103 @@ def _rights(lines: Sequence[TextLine], height: float) -> list[float]:
     return rights
 
 
-def _mended(lines: Sequence[int], below: Sequence[int]) -> list[int]:
-    """Return `lines` in order; `below` has the set of lines below each."""
+def _mended(lines: Sequence[TextLine], above: Sequence[int], left: Sequence[int], height: float) -> list[int]:
+    """Return the numbers of the lines in order: that of the file, but before each line what it demands."""
+    pairs = enumerate(itertools.pairwise(lines), start=1)
+    close = sum(1 << number for number, (line, after) in pairs if _is_close(line, after, height))
+    foot = _foot(lines, height)
     order: list[int] = []
-    place = 0  # where the next line of the file goes if it fits
-    before = 0  # the lines before that place
-    for line in lines:
-        if before & below[line] or any(below[other] >> line & 1 for other in order[place:]):
-            place = _place(order, line, below, place)
-            before = sum(1 << other for other in order[:place])
-        order.insert(place, line)
-        place += 1
-        before |= 1 << line
+    done = 0
+    for first in range(len(lines)):
+        if done >> first & 1:
+            continue
+        begun = 1 << first
+        demanded = _demanded(first, above, left, close, done)
+        if lines[first].top >= foot and demanded.bit_count() >= _MIN_OVER_FOOT * len(lines):
+            demanded = sum(1 << number for number, line in enumerate(lines) if line.top < foot) & ~done
+        stack = [(first, demanded)]
+        while stack:
+            line, rest = stack.pop()
+            rest &= ~(done | begun)
+            if not rest:
+                order.append(line)
+                done |= 1 << line
+                continue
+            nearest = rest & -rest
+            stack.append((line, rest ^ nearest))
+            begun |= nearest
+            number = nearest.bit_length() - 1
+            stack.append((number, _demanded(number, above, left, close, done)))
     return order
 
 
-def _place(order: Sequence[int], line: int, below: Sequence[int], usual: int) -> int:
-    """Return where a line goes: before the first line below it, else after the last above it."""
-    for place, other in enumerate(order):
-        if below[line] >> other & 1:
-            return place
-    for place in range(len(order), 0, -1):
-        if below[order[place - 1]] >> line & 1:
-            return place
-    return usual
+def _foot(lines: Sequence[TextLine], height: float) -> float:
+    """Return the top of the last few rows of the page if nothing stands beside the gap above them."""
+    bottom = max(line.bottom for line in lines)
+    top = bottom
+    for line in sorted(lines, key=lambda line: -line.bottom):
+        if top - line.bottom > _MIN_FOOT_GAP * height:
+            return top
+        top = min(top, line.top)
+        if bottom - top > _MAX_FOOT * height:
+            break
+    return bottom
+
+
+def _demanded(line: int, above: Sequence[int], left: Sequence[int], close: int, done: int) -> int:
+    """Return what `line` demands, what that demands, and what follows that closely in the file, but for what is done.
+
+    Lines follow only where all of them up to a gap fit: where each demands nothing else that is still to come.
+    """
+    found = 0
+    rest = above[line] & ~done
+    while rest:
+        found |= rest
+        more = 0
+        while rest:
+            other = rest.bit_length() - 1
+            rest ^= 1 << other
+            if left[other]:
+                more |= left[other]
+                for beside in _bits(left[other] & ~(found | done)):
+                    more |= above[beside]
+        rest = more & ~(found | done)
+    for other in _bits(found & close >> 1):  # those whose next line is close
+        number = other + 1
+        while close >> number & ~found >> number & 1:
+            number += 1
+        followers = (1 << number) - (1 << other + 1)
+        # What goes on below the last of them is a column of its own, and not cut.
+        if not followers or (number < len(above) and above[number] >> (number - 1) & ~found >> number & 1):
+            continue
+        known = found | done | followers
+        if all(not (above[follower] | left[follower]) & ~known for follower in _bits(followers)):
+            found = known & ~done
+    return found & ~(1 << line)
+
+
+def _bits(number: int) -> Iterator[int]:
+    """Yield the places of the bits that are set, the lowest first."""
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest
+
+
+def _is_close(line: TextLine, after: TextLine, height: float) -> bool:
+    """Whether `after` goes on where `line` ends: beside it, below it, or in the next column."""
+    if min(line.bottom, after.bottom) - max(line.top, after.top) > _MIN_BESIDE * height:
+        return True
+    if after.left >= line.right and after.top < line.top:
+        return True
+    return -_TOUCH * height <= after.top - line.bottom < _MAX_FOLLOWING * height
+
+
+def _is_downwards(order: Sequence[int], above: Sequence[int]) -> bool:
+    """Whether no line comes before one above it."""
+    done = 0
+    for line in order:
+        if above[line] & ~done:
+            return False
+        done |= 1 << line
+    return True
