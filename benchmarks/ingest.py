@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Is every file of a mixed folder accounted for, does each end as it should, and how fast?
+"""Is every file of a mixed folder accounted for, does each end as it should, and how fast? And beside other readers?
 
-    benchmarks/ingest.py --folder FOLDER [--expected expected.json] [--json-out FILE]
+    benchmarks/ingest.py [--folder FOLDER [--expected FILE]] [--pdfs FOLDER] [--scans FOLDER [--columns NAME ...]]
 
-Ingests FOLDER from nothing, then again with nothing changed. Compares the manifest with a walk of its own over FOLDER,
+Ingests `--folder` from nothing, then again with nothing changed. Compares the manifest with a walk of its own over it,
 and the ends of the files that `--expected` names with what it says of each: "text" (kept), "error" (failed as
 damaged), "password" (failed for want of a password) or "any". Exits 1 if anything is not as it should be.
+
+`--pdfs` compares the readers of PDFs as benchmarks/pdf.py does, `--scans` recognition as benchmarks/ocr.py does.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ocr
+import pdf
 from quire.corpus.account import megabytes
 from quire.corpus.build import ingest
 from quire.corpus.settings import IngestSettings
 from quire.corpus.store import Corpus, FileRecord
 from quire.documents.sandbox import cores
 from quire.settings import build
+from truths import truths_in
 
 WANTED = {
     "text": lambda row: row.outcome == "kept" or row.rule == "duplicate",
@@ -38,31 +43,60 @@ WANTED = {
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, metavar="FOLDER", help="the mixed folder")
+    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="the mixed folder")
     parser.add_argument("--expected", type=Path, metavar="FILE", help="JSON: file name to its expected end")
     parser.add_argument("--under", default="pdf_hostile", help="the part of it that --expected is about")
     parser.add_argument("--workers", type=int, default=0, help="0 = one for each core")
+    parser.add_argument("--pdfs", type=Path, metavar="FOLDER", help="PDFs with their truths, for all readers of PDFs")
+    parser.add_argument("--scans", type=Path, metavar="FOLDER", help="page pictures with their truths, for tesseract")
+    parser.add_argument("--columns", nargs="*", default=[], metavar="NAME", help="those of --scans in several columns")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each reader reads --pdfs and --scans")
     parser.add_argument("--json-out", type=Path, metavar="FILE", help="write the results there")
     args = parser.parse_args()
-    settings = build(IngestSettings, {"pool": {"workers": args.workers}})
+    if not (args.folder or args.pdfs or args.scans):
+        parser.error("give --folder, --pdfs or --scans")
+    results: dict[str, Any] = {}
+    if args.folder:
+        expected = {} if args.expected is None else json.loads(args.expected.read_text("utf-8"))
+        results["folder"] = ingested(args.folder, args.workers, expected, args.under)
+        print_table(results["folder"])
+    if args.pdfs:
+        results["pdfs"] = pdf.compared(truths_in(args.pdfs, "*.pdf"), pdf.READERS, args.rounds)
+        pdf.print_table(results["pdfs"])
+    if args.scans:
+        results["scans"] = ocr.compared(truths_in(args.scans, *ocr.PICTURES), args.columns, args.rounds)
+        ocr.print_table(results["scans"])
+    if args.json_out is not None:
+        args.json_out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    sys.exit(1 if args.folder and results["folder"]["wrong"] else 0)
+
+
+def ingested(folder: Path, workers: int, expected: dict[str, str], under: str) -> dict[str, Any]:
+    """Ingest `folder` twice; return what became of it, how fast, and under "wrong" what is not as it should be.
+
+    Args:
+        folder: the mixed folder.
+        workers: processes; 0 = one for each core.
+        expected: file names, in the part `under` of it, to their ends: keys of `WANTED`.
+        under: see there.
+    """
+    settings = build(IngestSettings, {"pool": {"workers": workers}})
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / "corpus"
         started = time.perf_counter()
-        account = ingest(args.folder, out, settings)
+        account = ingest(folder, out, settings)
         first = time.perf_counter() - started
         started = time.perf_counter()
-        again = ingest(args.folder, out, settings)
+        again = ingest(folder, out, settings)
         second = time.perf_counter() - started
         rows = {row.path: row for row in Corpus.open(out).files() if row.member is None}
         corpus_bytes = sum(path.stat().st_size for path in out.glob("documents-*.parquet"))
-    wrong = unaccounted(args.folder, rows)
-    if args.expected is not None:
-        wrong += unexpected(json.loads(args.expected.read_text("utf-8")), args.under, rows)
+    wrong = unaccounted(folder, rows) + unexpected(expected, under, rows)
     if again.files_read or again.fingerprint != account.fingerprint:
         wrong.append(f"the second run read {again.files_read} files, and should have read none")
-    results: dict[str, Any] = {
+    return {
         "machine": {"cores": cores(), "processor": platform.machine(), "python": platform.python_version()},
-        "workers": args.workers or cores(),
+        "workers": workers or cores(),
         "seconds": round(first, 2),
         "seconds_again": round(second, 2),
         "files": account.found.files,
@@ -81,10 +115,6 @@ def main() -> None:
         "rules": {f"{rule.outcome}: {rule.rule}": rule.files for rule in account.rules},
         "wrong": wrong,
     }
-    print_table(results)
-    if args.json_out is not None:
-        args.json_out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    sys.exit(1 if wrong else 0)
 
 
 def unaccounted(top: Path, rows: dict[str, FileRecord]) -> list[str]:

@@ -3,11 +3,11 @@
 
     benchmarks/ocr.py --scans FOLDER [--columns NAME ...] [--rounds 1] [--json-out FILE]
 
-FOLDER holds page pictures NAME.tif (or .png, .jpg) and their texts NAME.truth.txt. Both read every page in each round,
-page by page in turn, each with one thread; seconds are those of the processor, medians of the rounds, and for tesseract
-include the start of the command (0.1 s), which is how it is used. Where tesseract is not installed (Debian: apt install
-tesseract-ocr) it is left out with a message. Pages in several columns, which `--columns` names, are scored apart.
-The scores are those of benchmarks/pdf.py.
+FOLDER holds page pictures NAME.tif (or .png, .jpg) and their texts NAME.truth.txt (or .md). Both read every page in
+each round, page by page in turn, each with one thread; seconds are those of the processor, medians of the rounds, and
+for tesseract include the start of the command (0.1 s), which is how it is used. Where tesseract is not installed
+(Debian: apt install tesseract-ocr) it is left out with a message. Pages in several columns, which `--columns` names,
+are scored apart. The scores are those of benchmarks/truths.py.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pdf import scores
 from quire.documents.document import Document
 from quire.documents.read import read_file
 from quire.documents.sandbox import cores
 from quire.documents.settings import ReadSettings
+from truths import scores, truths_in
 
-PICTURES = (".tif", ".tiff", ".png", ".jpg")
+PICTURES = ("*.tif", "*.tiff", "*.png", "*.jpg")
 
 
 def by_quire(path: Path) -> tuple[str, float]:
@@ -59,30 +59,39 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="how often each page is read")
     parser.add_argument("--json-out", type=Path, metavar="FILE", help="write the results there")
     args = parser.parse_args()
-    truths = pages_of(args.scans)
-    if not truths:
-        parser.error(f"no picture with a NAME.truth.txt in {args.scans}")
+    results = compared(truths_in(args.scans, *PICTURES), args.columns, args.rounds)
+    print_table(results)
+    if args.json_out is not None:
+        args.json_out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+
+
+def compared(truths: Mapping[Path, str], columns: Collection[str], rounds: int) -> dict[str, Any]:
+    """Have both read every page `rounds` times, in turn, and return their scores beside their times.
+
+    Args:
+        truths: page pictures and their texts.
+        columns: names, without extension, of those in several columns.
+        rounds: at least 1.
+    """
     readers: dict[str, Callable[[Path], tuple[str, float]]] = {"quire": by_quire}
     if shutil.which("tesseract"):
         readers["tesseract"] = by_tesseract
-    else:
-        print("tesseract is not installed (apt install tesseract-ocr) and left out")
     texts: dict[str, dict[Path, str]] = {name: {} for name in readers}
     seconds: dict[str, dict[Path, list[float]]] = {name: {path: [] for path in truths} for name in readers}
     by_quire(next(iter(truths)))  # so that the models are loaded
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         for path in truths:
             for name, reader in readers.items():
                 texts[name][path], took = reader(path)
                 seconds[name][path].append(took)
     groups = {
-        "one column": [path for path in truths if path.stem not in args.columns],
-        "several columns": [path for path in truths if path.stem in args.columns],
+        "one column": [path for path in truths if path.stem not in columns],
+        "several columns": [path for path in truths if path.stem in columns],
     }
-    results: dict[str, Any] = {
+    return {
         "machine": {"cores": cores(), "processor": platform.machine(), "python": platform.python_version()},
         "tesseract": version() if "tesseract" in readers else None,
-        "rounds": args.rounds,
+        "rounds": rounds,
         "groups": {
             group: {name: figures(paths, truths, texts[name], seconds[name]) for name in readers}
             for group, paths in groups.items()
@@ -93,27 +102,20 @@ def main() -> None:
             for path in truths
         },
     }
-    print(f"{'':<30}{'pages':>6}{'cer':>10}{'word_f1':>10}{'word_order':>12}{'s a page':>10}")
+
+
+def print_table(results: Mapping[str, Any]) -> None:
+    """Print the results for people."""
+    print(f"{'':<30}{'pages':>6}{'cer':>10}{'word_f1':>10}{'word_order':>12}{'cpu s a page':>14}")
     for group, rows in results["groups"].items():
         for name, row in rows.items():
             scored = f"{row['cer']:10.4f}{row['word_f1']:10.4f}{row['word_order']:12.4f}"
-            print(f"{f'{group}, {name}':<30}{row['pages']:>6}{scored}{row['seconds_a_page']:10.2f}")
-    if args.json_out is not None:
-        args.json_out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-
-
-def pages_of(folder: Path) -> dict[Path, str]:
-    """Return the page pictures in `folder` that have a text, with it."""
-    truths = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix in PICTURES):
-        truth = path.with_name(f"{path.stem}.truth.txt")
-        if truth.is_file():
-            truths[path] = truth.read_text("utf-8")
-    return truths
+            print(f"{f'{group}, {name}':<30}{row['pages']:>6}{scored}{row['seconds_a_page']:14.2f}")
+    print(results["tesseract"] or "tesseract is not installed (apt install tesseract-ocr) and left out")
 
 
 def figures(
-    paths: Collection[Path], truths: dict[Path, str], texts: dict[Path, str], seconds: dict[Path, list[float]]
+    paths: Collection[Path], truths: Mapping[Path, str], texts: Mapping[Path, str], seconds: Mapping[Path, list[float]]
 ) -> dict[str, float]:
     """Return the scores and the seconds a page of one reader over `paths`."""
     times = [statistics.median(seconds[path]) for path in paths]

@@ -4,8 +4,8 @@
     benchmarks/texts.py FOLDER [--set KEY=VALUE ...] [--only PATTERN] [--json-out FILE]
 
 FOLDER holds files with their texts in reading order beside them, NAME.truth.txt or NAME.truth.md for NAME with any
-extension (NAME.EXT.truth.md for NAME.EXT). The scores are those of benchmarks/pdf.py, a row for each file and one of
-all, weighed by the length of the truths. `--set main_content=true` and the like are the settings of reading.
+extension (NAME.EXT.truth.md for NAME.EXT). The scores are those of benchmarks/truths.py, a row for each file and one
+of all, weighed by the length of the truths. `--set main_content=true` and the like are the settings of reading.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pdf import scores
 from quire.documents.document import Document
 from quire.documents.read import DroppedFile, read_file
 from quire.documents.settings import ReadSettings
 from quire.errors import QuireError
 from quire.settings import build, with_assignments
+from truths import scores, truths_in
 
 
 def main() -> None:
@@ -36,10 +36,7 @@ def main() -> None:
         settings = build(ReadSettings, with_assignments({}, args.set), where="--set")
     except QuireError as error:
         parser.error(str(error))
-    truths = {path: truth for truth in sorted(args.folder.glob("*.truth.*")) for path in judged(truth, args.only)}
-    if not truths:
-        parser.error(f"no file with a truth beside it in {args.folder}")
-    wanted = {path: truth.read_text("utf-8") for path, truth in truths.items()}
+    wanted = truths_in(args.folder, args.only)
     started = time.process_time()
     texts = {path: text_of(path, settings) for path in wanted}
     seconds = time.process_time() - started
@@ -51,13 +48,6 @@ def main() -> None:
     print(f"{len(wanted)} files in {seconds:.1f} s of processor time")
     if args.json_out is not None:
         args.json_out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-
-
-def judged(truth: Path, pattern: str) -> list[Path]:
-    """Return the file that a truth is about: of its whole name, or of its name with another extension."""
-    name = truth.name.rsplit(".truth.", 1)[0]
-    files = [truth.with_name(name), *sorted(truth.parent.glob(f"{name}.*"))]
-    return [file for file in files if file.is_file() and ".truth." not in file.name and file.match(pattern)][:1]
 
 
 def text_of(path: Path, settings: ReadSettings) -> str:
