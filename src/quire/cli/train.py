@@ -32,6 +32,7 @@ def command(
         [], "--set", metavar="KEY=VALUE", help="Set one value, such as model.hidden_size=256 or optimizer.kind=adamw."
     ),
     corpus: Path | None = typer.Option(None, metavar="CORPUS", help="Where the corpus goes.  [default: corpora/RUN]"),
+    tensorboard: bool = typer.Option(False, "--tensorboard", help="Also write TensorBoard events, to RUN/quire."),
     no_ocr: bool = typer.Option(False, "--no-ocr", help="Do not recognise text in pictures and scanned pages."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON object."),
 ) -> None:
@@ -46,6 +47,7 @@ def command(
         if out is None:
             raise UsageError("--resume needs the run", hint="quire train --resume --out RUN")
         fixed = {"--minutes": minutes, "--steps": steps, "--config": config, "--set": assignments or None}
+        fixed["--tensorboard"] = tensorboard or None
         given = [name for name, value in fixed.items() if value is not None]
         if given or overwrite:
             raise UsageError(
@@ -58,6 +60,7 @@ def command(
     # The rest imports torch, which takes seconds: only now, when the words of the call are right.
     from quire.corpus.settings import IngestSettings
     from quire.settings import build, merge, read_toml, with_assignments
+    from quire.training.metrics import metrics_path, read_metrics
     from quire.training.run import resume as resume_run
     from quire.training.run import train
 
@@ -66,12 +69,16 @@ def command(
         settings.pop(table, None)
     if steps is not None:
         settings = merge(settings, {"training": {"steps": steps, "minutes": None}})
+    if tensorboard:
+        settings = merge(settings, {"training": {"tensorboard": True}})
     settings = with_assignments(settings, assignments)
     run = out if out is not None else Path("runs") / source_name(sources[0])
     view = View()
     began = time.monotonic()
     try:
         if resume:
+            if metrics_path(run).exists():
+                view.remember(read_metrics(run))
             result = resume_run(run, listener=view.show)
         else:
             result = train(

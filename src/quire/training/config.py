@@ -61,6 +61,8 @@ class TrainingSettings(Settings):
     """Prompts to continue at each evaluation; empty: the first words of three validation texts."""
     sample_tokens: int = Field(60, ge=0)
     """Tokens of each sample; 0 writes none."""
+    tensorboard: bool = False
+    """Also write TensorBoard events, to RUN/quire/tensorboard; needs `pip install 'quire[tensorboard]'`."""
 
 
 class RunConfig(Settings):

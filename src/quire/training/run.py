@@ -26,11 +26,13 @@ from quire.tokens.dataset import TokenDataset
 from quire.tokens.shards import prepare
 from quire.training.checkpoint import list_checkpoints
 from quire.training.config import RunConfig, load_config, run_toml, save_config
+from quire.training.environment import record_start
 from quire.training.machine import check_device, measure_machine
 from quire.training.pace import time_step
 from quire.training.plan import Reasons, Sizes, check_groups, plan_run, plan_tokens
 from quire.training.plots import draw
 from quire.training.report import write_report
+from quire.training.tensorboard import check_tensorboard, with_events
 from quire.training.trainer import Listener, Trainer
 
 MODEL_FILES = (
@@ -40,7 +42,19 @@ MODEL_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
-RUN_FILES = ("run.toml", "metrics.jsonl", "samples.md", "report.html", "score.json", "checkpoints", "plots", "tokens")
+RUN_FILES = (
+    "run.toml",
+    "environment.jsonl",
+    "metrics.jsonl",
+    "samples.md",
+    "report.html",
+    "score.json",
+    "checkpoints",
+    "plots",
+    "profile",
+    "tensorboard",
+    "tokens",
+)
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,7 @@ def train(
     given = merge(settings or {}, {"training": {"minutes": minutes}} if minutes is not None else {})
     check_groups(given)
     check_device(given.get("training", {}).get("device"))
+    check_tensorboard(given.get("training", {}).get("tensorboard", False))
     _check_out(run, overwrite=overwrite)
     opened = _corpus(sources, run, corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
     with _writing(run):
@@ -236,7 +251,10 @@ def _plan(corpus: Corpus, tokens: Path, given: Mapping[str, Any], tell: Listener
 def _train(
     run: Path, config: RunConfig, reasons: Reasons, data: TokenDataset, tell: Listener, *, resume: bool
 ) -> TrainedRun:
-    state = Trainer(run, config, data, tell).run(resume=resume)
+    with with_events(run, config, tell, resumed=resume) as listener:
+        trainer = Trainer(run, config, data, listener)
+        listener({"kind": "start", **record_start(run, config, resumed=resume)})
+        state = trainer.run(resume=resume)
     tell({"kind": "stage", "text": "Scoring the best model on the whole validation text and drawing"})
     model, tokenizer = load_model_folder(run, config.training.device)
     score = score_split(model, tokenizer, data.validation)
