@@ -1,4 +1,4 @@
-"""The readers of PDFs that benchmarks/pdf.py compares, each as it comes, set up once."""
+"""The readers of PDFs that benchmarks/pdf.py compares, each set up once, for text alone."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def by_docling(path: Path) -> str:
 
 
 def by_docling_native(path: Path) -> str:
-    """The Markdown that docling makes without its models: lines of text in the order of the file."""
+    """The Markdown that docling makes without models and pictures: lines of text in the order of the file."""
     text: str = _docling_native().convert(path).document.export_to_markdown()
     return text
 
@@ -143,9 +143,12 @@ def _docling() -> Any:
 @functools.cache
 def _docling_native() -> Any:
     from docling.datamodel.base_models import InputFormat
+    from docling.datamodel.pipeline_options import NativePdfPipelineOptions
     from docling.document_converter import DocumentConverter, NativePdfFormatOption
 
-    return DocumentConverter(format_options={InputFormat.PDF: NativePdfFormatOption()})
+    without_pictures = NativePdfPipelineOptions(generate_page_images=False, generate_picture_images=False)
+    pdf = NativePdfFormatOption(pipeline_options=without_pictures)
+    return DocumentConverter(format_options={InputFormat.PDF: pdf})
 
 
 READERS = {
