@@ -4,9 +4,11 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from fixtures.pdfs import pdf, printed, scanned
 from quire.cli.main import app
 from quire.corpus.build import ingest
 from quire.corpus.settings import IngestSettings
@@ -131,6 +133,17 @@ def test_a_file_is_shown_as_an_ingestion_would_take_it(tmp_path, name, content, 
     assert (told["reason"] is None) == (outcome == "kept")
     if outcome == "kept":
         assert (told["language"], told["text"]) == ("Python", "x = 1\n")
+
+
+def test_pages_that_a_file_loses_are_told(tmp_path):
+    dots = scanned(Image.linear_gradient("L"))
+    (tmp_path / "a.pdf").write_bytes(pdf([printed(["words"]), dots, dots, *([printed(["words"]), dots] * 12)]))
+    told = facts(tmp_path / "a.pdf", "--no-ocr")
+    assert told["outcome"] == "kept"
+    assert told["left_out"][:2] == ["pages 2-3 (not-recognised)", "page 5 (not-recognised)"]
+    assert len(told["left_out"]) == 13
+    assert "pages 2-3 (not-recognised); page 5 " in show(tmp_path / "a.pdf", "--no-ocr").stdout
+    assert "; and 3 more" in show(tmp_path / "a.pdf", "--no-ocr").stdout
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 AROUND = 24  # tokens told on either side of the one asked for
 TEXT_SHOWN = 300  # characters of a file's text
+LEFT_OUT_SHOWN = 10  # parts of a file that are left out
 
 
 def command(
@@ -69,6 +70,9 @@ def _print(facts: dict[str, Any]) -> None:
     for name, value in facts.items():
         if value is not None:
             told = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
+            if isinstance(value, list):
+                more = len(value) - LEFT_OUT_SHOWN
+                told = "; ".join(value[:LEFT_OUT_SHOWN]) + (f"; and {more:,} more" if more > 0 else "")
             print(f"{name.replace('_', ' '):<{width}}  {told}")
     if account is not None:
         from quire.cli.ingest import print_account
@@ -138,7 +142,7 @@ def _file(path: Path, *, ocr: bool) -> dict[str, Any]:
     """Read one file as an ingestion would, in a worker that may crash, and tell what comes of it."""
     from quire.corpus.packing import unpack
     from quire.corpus.reading import Task, read_task
-    from quire.documents.document import Document
+    from quire.documents.document import Document, LeftOut
     from quire.documents.sandbox import Sandbox
     from quire.documents.settings import ReadSettings
 
@@ -159,6 +163,7 @@ def _file(path: Path, *, ocr: bool) -> dict[str, Any]:
     }
     parts = [part for packed in reading.parts for part in unpack(packed, path.name)]
     documents = [part for part in parts if isinstance(part, Document)]
+    facts["left_out"] = [f"{part.member} ({part.rule})" for part in parts if isinstance(part, LeftOut)] or None
     if documents:
         first = documents[0]
         facts |= {
