@@ -20,6 +20,7 @@ from quire.errors import QuireError
 COMMANDS = {
     "ingest": "Read folders of documents into a corpus; every file is accounted for.",
     "train": "Train a language model from folders or a corpus, in the minutes you give it.",
+    "plan": "Say what a run would take: on this machine, or memory, time and cost on GPUs.",
     "generate": "Write text with a trained model.",
     "eval": "Score a model on any text: bits per byte, perplexity, next-token accuracy.",
     "plot": "Draw the pictures of a run from its metrics.",

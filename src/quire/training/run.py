@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +28,14 @@ from quire.tokens.shards import prepare
 from quire.training.checkpoint import list_checkpoints
 from quire.training.config import RunConfig, load_config, run_toml, save_config
 from quire.training.environment import record_start
+from quire.training.journal import Listener
 from quire.training.machine import check_device, measure_machine
 from quire.training.pace import time_step
 from quire.training.plan import Reasons, Sizes, check_groups, plan_run, plan_tokens
 from quire.training.plots import draw
 from quire.training.report import write_report
 from quire.training.tensorboard import check_tensorboard, with_events
-from quire.training.trainer import Listener, Trainer
+from quire.training.trainer import Trainer
 
 MODEL_FILES = (
     "model.safetensors",
@@ -146,6 +148,31 @@ def train(
         save_config(run, config, reasons, {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint})
         tell({"kind": "plan", "config": config, "reasons": reasons})
         return _train(run, config, reasons, TokenDataset.open(tokens_folder(run)), tell, resume=False)
+
+
+def plan_training(
+    sources: Sequence[Path | str] | Path | str,
+    out: Path | str,
+    *,
+    minutes: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    ingest_settings: IngestSettings | None = None,
+    corpus: Path | str | None = None,
+    listener: Listener | None = None,
+    ingest_progress: Progress | None = None,
+) -> tuple[RunConfig, Reasons]:
+    """Return the plan that `train` would follow on this machine, with its reasons; nothing is trained.
+
+    Folders are ingested as `train` does, so that the corpus is there for it. Tokens must be counted, so their shards
+    are written to a temporary folder and deleted. Arguments and errors are those of `train`; `out` need not be free.
+    """
+    tell = listener or (lambda record: None)
+    given = merge(settings or {}, {"training": {"minutes": minutes}} if minutes is not None else {})
+    check_groups(given)
+    check_device(given.get("training", {}).get("device"))
+    opened = _corpus(sources, Path(out), corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
+    with tempfile.TemporaryDirectory(prefix="quire-plan-") as folder:
+        return _plan(opened, Path(folder) / "tokens", given, tell)
 
 
 def resume(out: Path | str, *, listener: Listener | None = None) -> TrainedRun:
