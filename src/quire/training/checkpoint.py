@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -55,9 +55,21 @@ class TrainingState:
     evaluated_step: int = -1
     """The step of the last evaluation."""
     skipped: int = 0
-    """Steps that were not taken because their gradients were not finite."""
+    """Steps that were not taken (see guard.py)."""
     skipped_in_a_row: int = 0
     """How many of those came last."""
+    losses: list[float] = field(default_factory=list)
+    """The mean losses of the last steps that were taken, ..."""
+    norms: list[float] = field(default_factory=list)
+    """... and the norms of their gradients."""
+    anchors: list[int] = field(default_factory=list)
+    """The steps of the last checkpoints that a run can go back to, oldest first."""
+    returns: int = 0
+    """How often it did, ..."""
+    rate_factor: float = 1.0
+    """... and what all learning rates are multiplied by since then."""
+    micro_batch_size: int = 0
+    """Windows in one pass, where memory forced fewer than the settings say; 0: as they say."""
     pending_loss: float = 0.0
     """The summed loss of the steps since the last line of metrics, ..."""
     pending_targets: int = 0
@@ -79,7 +91,7 @@ def save_checkpoint(
     Raises:
         QuireError: it could not be written (disk full, no permission); earlier checkpoints are untouched.
     """
-    folder = checkpoints_folder(run) / f"step-{state.step:07d}"
+    folder = checkpoint_folder(run, state.step)
     part = folder.with_name(f".{folder.name}.part")
     state.scaler = precision.state()
     try:
@@ -111,12 +123,31 @@ def list_checkpoints(run: Path) -> list[Path]:
     return sorted(p for p in checkpoints_folder(run).glob("step-*") if p.is_dir())
 
 
-def prune_checkpoints(run: Path, keep: int) -> None:
-    """Delete all but the last `keep` checkpoints, and what an interrupted save left behind."""
+def prune_checkpoints(run: Path, keep: int, steps: Collection[int] = ()) -> None:
+    """Delete all but the last `keep` checkpoints and those of `steps`, and what an interrupted save left behind."""
     for folder in list_checkpoints(run)[:-keep]:
-        shutil.rmtree(folder, ignore_errors=True)
+        if step_of(folder) not in steps:
+            shutil.rmtree(folder, ignore_errors=True)
     for part in checkpoints_folder(run).glob(".step-*.part"):
         shutil.rmtree(part, ignore_errors=True)
+
+
+def forget_checkpoints(run: Path, step: int) -> None:
+    """Delete the checkpoints after `step`: the run has gone back to it."""
+    for folder in list_checkpoints(run):
+        if step_of(folder) > step:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def checkpoint_folder(run: Path, step: int) -> Path:
+    """Return where the checkpoint of `step` lies."""
+    return checkpoints_folder(run) / f"step-{step:07d}"
+
+
+def step_of(folder: Path) -> int:
+    """Return the step of a checkpoint's folder, or -1 where its name holds none."""
+    number = folder.name.removeprefix("step-")
+    return int(number) if number.isdigit() else -1
 
 
 def latest_checkpoint(run: Path) -> tuple[Path, list[str]]:
@@ -125,16 +156,24 @@ def latest_checkpoint(run: Path) -> tuple[Path, list[str]]:
     Raises:
         FormatError: there is none.
     """
+    folder, problems = newest_whole(reversed(list_checkpoints(run)))
+    if folder is not None:
+        return folder, problems
+    hint = "; ".join(problems) or "Start the run again without --resume"
+    raise FormatError("no checkpoint to resume from", where=run, hint=hint)
+
+
+def newest_whole(folders: Iterable[Path]) -> tuple[Path | None, list[str]]:
+    """Return the first of `folders` that is a whole checkpoint, and one sentence for each damaged one before it."""
     problems = []
-    for folder in reversed(list_checkpoints(run)):
+    for folder in folders:
         try:
             read_state(folder)
         except FormatError as error:
             problems.append(str(error))
         else:
             return folder, problems
-    hint = "; ".join(problems) or "Start the run again without --resume"
-    raise FormatError("no checkpoint to resume from", where=run, hint=hint)
+    return None, problems
 
 
 def read_state(folder: Path) -> TrainingState:
@@ -179,6 +218,8 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, precis
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
+    for part in optimizer.parts:
+        part.state.clear()  # a checkpoint before the first step has none
     optimizer.load_state_tensors(safetensors.torch.load_file(folder / "optimizer.safetensors"))
     precision.load_state(state.scaler)
     restore_random_state(safetensors.torch.load_file(folder / "random.safetensors"))

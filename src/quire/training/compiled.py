@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from quire.model.transformer import Transformer
+from quire.training.memory import is_out_of_memory
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(tokens (B, T), targets (B, T)) -> the cross-entropy summed over the targets."""
@@ -26,7 +27,7 @@ def compile_loss(model: Transformer, note: Callable[[str], None]) -> Loss:
                 works = True
                 return value
             except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
-                if works:
+                if works or is_out_of_memory(error):
                     raise
                 works = False
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -29,6 +29,8 @@ class TrainingSettings(Settings):
     """Windows of context_length tokens in one optimizer step."""
     micro_batch_size: int = Field(ge=1)
     """Windows in one forward and backward pass; gradients of several passes add up to those of the batch."""
+    activation_checkpointing: bool = False
+    """Keep only what enters each block and compute the rest again on the way back: less memory, a third more work."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the matrix products; weights stay in float32."""
     compile: bool = False
@@ -55,8 +57,16 @@ class TrainingSettings(Settings):
     """Seconds after which a checkpoint is written even between intervals."""
     keep_checkpoints: int = Field(2, ge=1)
     """How many of the last checkpoints to keep."""
-    max_skipped: int = Field(50, ge=1)
-    """Give up after so many steps in a row whose gradients were not finite."""
+    spike_factor: float = Field(10.0, ge=0)
+    """A step whose gradient is so many times longer than the median of the last 64 is not taken; 0 takes them all."""
+    spike_deviations: float = Field(10.0, ge=0)
+    """A step whose loss is so many standard deviations above the median of the last 64 is not taken; 0 takes all."""
+    max_skipped: int = Field(20, ge=1)
+    """Go back to a checkpoint after so many steps in a row not taken; float16 may skip 16 while it finds its scale."""
+    return_rate: float = Field(0.5, gt=0, le=1)
+    """Factor on all learning rates from such a return on."""
+    max_returns: int = Field(3, ge=0)
+    """Give up where the run would have to go back once more than so often."""
     sample_prompts: tuple[str, ...] = ()
     """Prompts to continue at each evaluation; empty: the first words of three validation texts."""
     sample_tokens: int = Field(60, ge=0)

@@ -41,10 +41,11 @@ def read_metrics(run: Path) -> list[Record]:
     return records
 
 
-def truncate_metrics(run: Path, step: int) -> None:
-    """Forget the records after `step`: a resumed run writes them again."""
+def truncate_metrics(run: Path, step: int, returns: int = 0) -> None:
+    """Forget the records after `step`, and of more than `returns` returns: a resumed run writes them again."""
     if metrics_path(run).exists():
-        kept = [record for record in read_metrics(run) if record.get("step", 0) <= step]
+        records = read_metrics(run)
+        kept = [r for r in records if r.get("step", 0) <= step and r.get("returns", 0) <= returns]
         write_text(metrics_path(run), "".join(json.dumps(record) + "\n" for record in kept))
 
 

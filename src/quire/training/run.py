@@ -29,6 +29,7 @@ from quire.training.checkpoint import list_checkpoints
 from quire.training.config import RunConfig, load_config, run_toml, save_config
 from quire.training.environment import record_start
 from quire.training.journal import Listener
+from quire.training.journal import Listener
 from quire.training.machine import check_device, measure_machine
 from quire.training.pace import time_step
 from quire.training.plan import Reasons, Sizes, check_groups, plan_run, plan_tokens

@@ -21,32 +21,31 @@ from quire.tokens.batches import Batch, BatchStream
 from quire.tokens.dataset import TokenDataset
 from quire.training.checkpoint import (
     TrainingState,
+    checkpoint_folder,
+    forget_checkpoints,
     latest_checkpoint,
     load_checkpoint,
+    newest_whole,
     prune_checkpoints,
+    random_state,
+    restore_random_state,
     save_checkpoint,
 )
 from quire.training.compiled import compile_loss
 from quire.training.config import RunConfig
 from quire.training.determinism import deterministic_kernels
+from quire.training.guard import judge, remember
 from quire.training.interrupt import Interrupt
+from quire.training.journal import Journal, Listener
+from quire.training.length import RunLength
+from quire.training.memory import halve_micro_batch, is_out_of_memory, release_memory
 from quire.training.meter import Meter
-from quire.training.metrics import MetricsWriter, Record, truncate_metrics
+from quire.training.metrics import Record
 from quire.training.optimizer import Optimizer
 from quire.training.pace import Pace
 from quire.training.precision import MixedPrecision
-from quire.training.samples import SampleWriter
 from quire.training.schedule import Schedule
 from quire.training.validation import quietly, validate
-
-# A run with a time budget looks at the clock after so many steps (the first ones compile, or warm up), and then every
-# so many seconds; it changes its length when the end would miss the budget by more than the tolerance.
-FIRST_REVISION_STEPS = 8
-SLOW_STEPS = 3
-REVISION_SECONDS = 5.0
-REVISION_TOLERANCE = 0.02
-
-Listener = Callable[[Record], None]
 
 
 class Trainer:
@@ -63,7 +62,6 @@ class Trainer:
     def __init__(self, run: Path, config: RunConfig, data: TokenDataset, listener: Listener | None = None) -> None:
         t = config.training
         self.run_folder, self.config, self.data = run, config, data
-        self.listener = listener or (lambda record: None)
         self.device = torch.device(t.device)
         if t.threads:
             torch.set_num_threads(t.threads)
@@ -77,9 +75,9 @@ class Trainer:
         self.summed_loss: Callable[[Tensor, Tensor], Tensor] = self.model.loss
         if t.compile:
             self.summed_loss = compile_loss(self.model, self._note)
-        self.samples = SampleWriter(run, data, t)
+        self.journal = Journal(run, data, t, listener)
         self._interrupt = Interrupt()
-        self._length_is_final = False
+        self.length = RunLength(t.minutes)
         self._saved_step = -1
         self._saved_at = 0.0
         self._pace = Pace(Meter.of(config))
@@ -91,33 +89,28 @@ class Trainer:
         """Take one optimizer step: gradients of one batch, clipped, and the weights moved by them."""
         with self._pace.loading():
             batch = self.batches.next_batch()
-        self.optimizer.set_multiplier(self.schedule.multiplier(self.state.step))
-        loss = self.gradients(batch)
-        norm = float(self._clip())
         state = self.state
-        if math.isfinite(norm):
+        self.optimizer.set_multiplier(self.schedule.multiplier(state.step) * state.rate_factor)
+        loss = float(self._fitting_gradients(batch))
+        norm = float(self._clip())
+        targets = int((batch.targets != IGNORED).sum())
+        harm = judge(self.config.training, state, loss / max(1, targets), norm)
+        if harm is None:
             self.optimizer.step()
+            remember(state, loss / max(1, targets), norm)
             state.skipped_in_a_row = 0
-        else:
-            state.skipped += 1
-            state.skipped_in_a_row += 1
+            state.pending_loss += loss
+            state.pending_targets += targets
         self.precision.update()
         self.optimizer.zero_grad()
         state.step += 1
-        targets = int((batch.targets != IGNORED).sum())
         state.tokens += targets
         position = self.batches.state()
         state.epoch, state.window = position["epoch"], position["window"]
-        state.pending_loss += float(loss)
-        state.pending_targets += targets
         self._pace.targets += targets
         self._pace.norm = norm
-        if state.skipped_in_a_row >= self.config.training.max_skipped:
-            raise QuireError(
-                f"the gradients of {state.skipped_in_a_row} steps in a row were not finite",
-                where=f"step {state.step}",
-                hint="Lower the learning rate (--set optimizer.matrix_learning_rate=…) or train in float32",
-            )
+        if harm is not None:
+            self._skipped(harm, loss / max(1, targets), norm)
 
     def gradients(self, batch: Batch) -> Tensor:
         """Add up the gradients of the mean loss over `batch`, micro-batch by micro-batch; return its summed loss.
@@ -128,7 +121,7 @@ class Trainer:
         Returns:
             The cross-entropy summed over the batch, in nats (a float32 scalar).
         """
-        rows = self.config.training.micro_batch_size
+        rows = self.micro_batch_size
         targets = max(1, int((batch.targets != IGNORED).sum()))
         total = torch.zeros((), device=self.device)
         for start in range(0, len(batch.inputs), rows):
@@ -140,12 +133,90 @@ class Trainer:
             total += loss.detach()
         return total
 
+    @property
+    def micro_batch_size(self) -> int:
+        """Windows in one pass: as the settings say, or fewer since memory ran out."""
+        return self.state.micro_batch_size or self.config.training.micro_batch_size
+
+    def _fitting_gradients(self, batch: Batch) -> Tensor:
+        """Return `gradients(batch)`, in micro-batches that are halved until they fit the memory."""
+        while True:
+            random = random_state()
+            try:
+                return self.gradients(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            # Outside of the handler: the error holds on to the frames of the pass, and with them to its tensors.
+            self.optimizer.zero_grad()
+            release_memory(self.device)
+            restore_random_state(random)  # dropout draws as if the batch had been cut like this from the start
+            rows = min(self.micro_batch_size, len(batch.inputs))
+            self.state.micro_batch_size = halve_micro_batch(rows, f"step {self.state.step}", reason)
+            self._note(
+                f"memory ran out ({reason}): from here on {self.state.micro_batch_size} windows in one pass instead of "
+                f"{rows}; the gradients of more passes add up to the same batch"
+            )
+
     def _clip(self) -> Tensor:
         self.precision.unscale(self.optimizer.parts)
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.config.optimizer.max_grad_norm, norm)
         return norm
+
+    # -- steps that are not taken -----------------------------------------------------------------------------
+
+    def _skipped(self, harm: str, loss: float, norm: float) -> None:
+        state = self.state
+        state.skipped += 1
+        state.skipped_in_a_row += 1
+        figures = {"loss": loss, "grad_norm": norm}
+        known = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+        self._event("skip", {**known, "reason": harm})
+        if state.skipped_in_a_row == 1:
+            self._note(f"step {state.step} is not taken: {harm}")
+        if state.skipped_in_a_row >= self.config.training.max_skipped:
+            self._go_back(harm)
+
+    def _go_back(self, harm: str) -> None:
+        """Load the last checkpoint from before the trouble and lower the learning rates.
+
+        What stays is the clock, the length of the schedule, the best model and the counts. If it does not help, the
+        next return takes the checkpoint before that: weights may go wrong some steps before it shows.
+        """
+        t, left = self.config.training, self.state
+        hint = "Lower the learning rates (--set optimizer.matrix_learning_rate=…) or train in float32"
+        trouble = f"{left.skipped_in_a_row} steps in a row were not taken, the last because {harm}"
+        if left.returns >= t.max_returns:
+            text = f"{trouble}; {left.returns} returns to earlier checkpoints did not help"
+            raise QuireError(text, where=f"step {left.step}", hint=hint)
+        folder, problems = newest_whole(checkpoint_folder(self.run_folder, step) for step in reversed(left.anchors))
+        self._note_damaged(problems)
+        if folder is None:
+            raise QuireError(
+                f"{trouble}, and there is no checkpoint to go back to", where=f"step {left.step}", hint=hint
+            )
+        state = load_checkpoint(folder, self.model, self.optimizer, self.precision)
+        for name in ("seconds", "total_steps", "knots", "best_loss", "best_step", "worse", "skipped"):
+            setattr(state, name, getattr(left, name))
+        state.micro_batch_size = left.micro_batch_size
+        state.returns, state.rate_factor = left.returns + 1, left.rate_factor * t.return_rate
+        # It has just failed to carry the run; with another one before it, that one is next.
+        state.anchors = [step for step in left.anchors if step < state.step] or [state.step]
+        self.state = state
+        self.batches = self._stream(state.epoch, state.window)
+        forget_checkpoints(self.run_folder, state.step)
+        self._saved_step = state.step
+        self.journal.open(state.step, state.returns)
+        self._event("return", {"from_step": left.step, "returns": state.returns, "rate_factor": state.rate_factor})
+        self._note(
+            f"{trouble}: back from step {left.step} to the checkpoint of step {state.step}, "
+            f"with learning rates times {state.rate_factor:g}"
+        )
+        self._pace.restart()
+        self._pace.looked(self._now())
 
     # -- the whole run ----------------------------------------------------------------------------------------
 
@@ -158,7 +229,8 @@ class Trainer:
 
         Raises:
             KeyboardInterrupt: after Ctrl-C, when the checkpoint is on the disk.
-            QuireError: no checkpoint to resume from, disk full, gradients not finite for many steps.
+            QuireError: no checkpoint to resume from, disk full, memory too small, the run folder deleted, or many
+                steps not taken in spite of returns to earlier checkpoints.
         """
         t = self.config.training
         if resume:
@@ -166,19 +238,21 @@ class Trainer:
         else:
             # Dropout's numbers follow the seed alone, whatever this process drew since the weights were made.
             torch.manual_seed(t.seed)
-            truncate_metrics(self.run_folder, -1)
-            self.samples.forget_after(-1)
-        self.metrics = MetricsWriter(self.run_folder)
+            self.journal.open(-1)
         self._began = time.perf_counter() - self.state.seconds
         self._saved_at = self.state.seconds
-        self._revised_at = self.state.seconds
+        self.length.revised_at = self.state.seconds
         self._pace.looked(self.state.seconds)
         self.model.train()
+        if not resume:
+            self._save_anchor()
         try:
             with self._interrupt.caught(), deterministic_kernels(self.device, wanted=t.deterministic):
                 while self.state.step < self.schedule.total_steps and not self._stopping_early():
+                    before = self.state.step
                     self.step()
-                    self._after_step()
+                    if self.state.step > before:  # else the run went back to where it has looked already
+                        self._after_step()
                     if self._interrupt.pressed or self.state.step == stop_at:
                         self.save()
                         break
@@ -186,9 +260,9 @@ class Trainer:
                     self._finish()
         except BaseException:
             with contextlib.suppress(QuireError):  # what went wrong first is told
-                self.metrics.close()
+                self.journal.close()
             raise
-        self.metrics.close()
+        self.journal.close()
         if self._interrupt.pressed:
             raise KeyboardInterrupt
         return self.state
@@ -197,22 +271,36 @@ class Trainer:
         """Write a checkpoint of this moment, unless it is there, and delete the oldest."""
         if self._saved_step != self.state.step:
             save_checkpoint(self.run_folder, self.state, self.model, self.optimizer, self.precision)
-            prune_checkpoints(self.run_folder, self.config.training.keep_checkpoints)
+            prune_checkpoints(self.run_folder, self.config.training.keep_checkpoints, self.state.anchors)
             self._saved_step = self.state.step
         self._saved_at = self._now()
 
+    def _save_anchor(self) -> None:
+        """Write a checkpoint that the run may go back to.
+
+        Which these are follows from the steps alone. Those written because of the clock or of Ctrl-C are not among
+        them, or an interrupted run could go back to another place than one that was not.
+        """
+        self.state.anchors = [*self.state.anchors, self.state.step][-2:]
+        self.save()
+
     def _after_step(self) -> None:
         t, state = self.config.training, self.state
+        self.journal.check_folder()
         state.seconds = self._now()
         self._pace.stepped(state.seconds)
-        self._revise_length()
+        self.length.revise(state, self._pace, self.schedule)
         last = state.step >= self.schedule.total_steps
         if state.step % t.log_interval == 0 or last:
-            self._record(self._train_record())
+            self.journal.steps_taken(state, self._pace, self.optimizer.learning_rate)
         if state.step % t.evaluation_interval == 0 or last:
             self._evaluate()
-        due = state.step % t.checkpoint_interval == 0 or self._now() - self._saved_at > t.checkpoint_seconds
-        if due and not last:
+        if last:
+            pass  # the end is saved by `_finish`
+        elif state.step % t.checkpoint_interval == 0 and not state.skipped_in_a_row:
+            if self._saved_step != state.step:
+                self._save_anchor()
+        elif self._now() - self._saved_at > t.checkpoint_seconds:
             self.save()
         self._pace.looked(self._now())
 
@@ -231,32 +319,15 @@ class Trainer:
             return True
         return False
 
-    def _revise_length(self) -> None:
-        minutes, state = self.config.training.minutes, self.state
-        first = state.step == FIRST_REVISION_STEPS
-        late = self._pace.steps >= SLOW_STEPS and state.seconds - self._revised_at > REVISION_SECONDS
-        if minutes is None or self._length_is_final or not (first or late):
-            return
-        self._revised_at = state.seconds
-        left = minutes * 60 - state.seconds
-        pace = self._pace.seconds_per_step()
-        total = max(state.step + 1, state.step + int(left / pace))
-        if first or abs(total - self.schedule.total_steps) > REVISION_TOLERANCE * (total - state.step) + 1:
-            self.schedule.revise(state.step, total)
-            state.total_steps, state.knots = total, self.schedule.knots
-
     def _resume(self) -> None:
         folder, problems = latest_checkpoint(self.run_folder)
-        for problem in problems:
-            self._note(f"a damaged checkpoint was passed over: {problem}")
+        self._note_damaged(problems)
         self.state = load_checkpoint(folder, self.model, self.optimizer, self.precision)
         self.schedule = Schedule(self.config.schedule, self.state.total_steps, self.state.knots)
         self.batches = self._stream(self.state.epoch, self.state.window)
         self._saved_step = self.state.step
-        # The length was measured already. It stays, so that the same checkpoint always gives the same weights.
-        self._length_is_final = len(self.state.knots) > 1 or self.state.step >= FIRST_REVISION_STEPS
-        truncate_metrics(self.run_folder, self.state.step)
-        self.samples.forget_after(self.state.step)
+        self.length.settle(self.state)
+        self.journal.open(self.state.step, self.state.returns)
         self._note(f"resumed at step {self.state.step} from {folder}")
 
     # -- looking at it ----------------------------------------------------------------------------------------
@@ -274,46 +345,27 @@ class Trainer:
         else:
             state.worse += 1
         record = {"kind": "validation", "step": state.step, "tokens": state.tokens, "seconds": round(state.seconds, 3)}
-        self._record({**record, "loss": loss, "bits_per_byte": bits, "best": state.best_step == state.step})
+        self.journal.write({**record, "loss": loss, "bits_per_byte": bits, "best": state.best_step == state.step})
         with quietly(self.model):
-            sample = self.samples.write(self.model, state.step, bits)
+            sample = self.journal.samples.write(self.model, state.step, bits)
         if sample:
-            self.listener({"kind": "sample", "step": state.step, "text": sample})
+            self.journal.listener({"kind": "sample", "step": state.step, "text": sample})
         state.seconds = self._now()
 
     def validate(self, tokens: int | None = None) -> tuple[float, float]:
         """Return the validation loss in nats a token and in bits per byte; arguments as for `validation.validate`."""
-        return validate(self.model, self.data, self.precision, self.config.training.micro_batch_size, tokens)
+        return validate(self.model, self.data, self.precision, self.micro_batch_size, tokens)
 
-    def _train_record(self) -> Record:
-        state, pace = self.state, self._pace
-        split = self.data.train
-        loss = state.pending_loss / max(1, state.pending_targets)
-        record = {
-            "kind": "train",
-            "step": state.step,
-            "tokens": state.tokens,
-            "seconds": round(state.seconds, 3),
-            "epoch": round(state.tokens / max(1, split.num_tokens), 4),
-            "loss": loss,
-            "bits_per_byte": loss / math.log(2) * split.num_tokens / max(1, split.num_bytes),
-            "lr": self.optimizer.learning_rate,
-            "grad_norm": pace.norm,
-            **pace.figures(),
-            "total_steps": self.schedule.total_steps,
-        }
-        if state.skipped:
-            record["skipped"] = state.skipped
-        pace.restart()
-        state.pending_loss, state.pending_targets = 0.0, 0
-        return record
+    def _event(self, kind: str, figures: Record) -> None:
+        state = self.state
+        self.journal.write({"kind": kind, "step": state.step, "tokens": state.tokens, **figures})
 
-    def _record(self, record: Record) -> None:
-        self.metrics.write(record)
-        self.listener(record)
+    def _note_damaged(self, problems: list[str]) -> None:
+        for problem in problems:
+            self._note(f"a damaged checkpoint was passed over: {problem}")
 
     def _note(self, text: str) -> None:
-        self.listener({"kind": "note", "step": self.state.step, "text": text})
+        self.journal.note(self.state.step, text)
 
     # -- parts ------------------------------------------------------------------------------------------------
 
