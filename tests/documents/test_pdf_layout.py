@@ -239,11 +239,14 @@ def test_accents_over_letters_and_beside_them() -> None:
             canvas.drawString(left, 700, letter)
             if letter == "C":
                 canvas.drawString(58.6, 700, "\u00b4")
-        canvas.drawString(50, 650, "it\u00b4s apart")
+        canvas.drawString(50, 650, "it\u00b4s apart, and `as is`")
+        for letters, left in (("voil", 50), ("`", 69.3), ("a", 68.7)):
+            canvas.drawString(left, 600, letters)
 
     text = text_of(painted([page]))
     assert text.startswith("C\u00e9sar")
-    assert "it\u00b4s apart" in text
+    assert "it\u00b4s apart, and `as is`" in text
+    assert text.endswith("voil\u00e0")
 
 
 def test_text_is_composed() -> None:

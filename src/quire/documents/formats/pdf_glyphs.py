@@ -35,6 +35,7 @@ _MIN_RAISED = 0.15
 # Older TeX fonts set an accent as a glyph of its own, before its letter and over it; as an apostrophe it stands beside.
 _ACCENTS = {
     "\u00b4": "\u0301",
+    "`": "\u0300",
     "\u02cb": "\u0300",
     "\u00a8": "\u0308",
     "\u02c6": "\u0302",
@@ -70,7 +71,7 @@ def edits_of(handle: Any, text: str) -> list[Edit]:
                 edits.append((first, first + 2, text[first + 1] + text[first]))
         edits.extend((*match.span(), match[2] + match[1]) for match in _STRAY_MARK.finditer(text))
         edits.extend((*match.span(), " ") for match in _GLUED_SCRIPTS.finditer(text))
-    if not text.isascii():
+    if "`" in text or not text.isascii():
         for match in _ACCENT.finditer(text):
             edits.extend(_composed(text, match.start(), glyphs))
     for match in _MARK.finditer(text):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quire.documents.formats.pdf_glyphs import Edit, edits_of, raw_pdfium
+from quire.documents.formats.pdf_symbols import with_symbols
 
 HYPHENATED = "\ufffe"
 """Ends a line whose last word goes on in the next one; PDFium writes it for a hyphen at the end of a line."""
@@ -87,6 +88,7 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
     font_info, font_size = pdfium.FPDFText_GetFontInfo, pdfium.FPDFText_GetFontSize
     left, top, right, bottom = (ctypes.c_double() for _ in range(4))
     flags = ctypes.c_int()
+    text = with_symbols(handle, text)
     edits = edits_of(handle, text)
     found: list[_Found] = []
     turns = Counter[int]()
@@ -153,7 +155,8 @@ def _cells(
 
 def _gaps(said: str, rects: list[_Rect], size: float) -> list[int]:
     """Return the numbers of the rectangles that begin behind a gap as wide as between cells, or far back."""
-    back = [n for n, (before, after) in enumerate(itertools.pairwise(rects), start=1) if _is_back(before, after)]
+    steps = enumerate(itertools.pairwise(rects), start=1)
+    back = [number for number, (before, after) in steps if after[2] < before[0] and _is_far(before, after)]
     if back and _RIGHT_TO_LEFT.search(said):
         back = []
     if len(rects) > _MAX_RECTS and not back:
@@ -167,9 +170,9 @@ def _gaps(said: str, rects: list[_Rect], size: float) -> list[int]:
     return sorted([*cells, *back]) if back else cells
 
 
-def _is_back(before: _Rect, after: _Rect) -> bool:
-    """Whether a piece stands so far left of the one before it that it belongs to another column."""
-    return after[2] < before[0] and before[0] - after[0] > _STEP_BACK * (before[1] - before[3]) > 0
+def _is_far(before: _Rect, after: _Rect) -> bool:
+    """Whether a piece begins so far left of the one before it that it belongs to another column."""
+    return before[0] - after[0] > _STEP_BACK * (before[1] - before[3]) > 0
 
 
 def _cuts(handle: Any, said: str, start: int, lefts: list[tuple[float, bool]]) -> list[int]:

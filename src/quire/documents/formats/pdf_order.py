@@ -103,7 +103,7 @@ def _goes_up(lines: Sequence[TextLine], height: float) -> bool:
     """Whether any line stands above one that comes before it in the file."""
     lowest = lines[0].top
     for line in lines:
-        if line.top < lowest - _MIN_ABOVE * height:
+        if line.top <= lowest - _MIN_ABOVE * height:
             return True
         lowest = max(lowest, line.top)
     return False
