@@ -67,6 +67,7 @@ class Trainer:
             torch.set_num_threads(t.threads)
         torch.manual_seed(t.seed)
         self.model = Transformer(config.model).to(self.device)
+        self.model.activation_checkpointing = t.activation_checkpointing
         self.optimizer = Optimizer(self.model, config.optimizer)
         self.precision = MixedPrecision(t.precision, self.device.type)
         self.state = TrainingState(total_steps=t.steps)
@@ -155,8 +156,8 @@ class Trainer:
             rows = min(self.micro_batch_size, len(batch.inputs))
             self.state.micro_batch_size = halve_micro_batch(rows, f"step {self.state.step}", reason)
             self._note(
-                f"memory ran out ({reason}): from here on {self.state.micro_batch_size} windows in one pass instead of "
-                f"{rows}; the gradients of more passes add up to the same batch"
+                f"memory ran out ({reason}): from here on micro-batches of {self.state.micro_batch_size} instead of "
+                f"{rows} windows, whose gradients add up to the same batch"
             )
 
     def _clip(self) -> Tensor:
