@@ -57,6 +57,7 @@ from quire.errors import ReadError
 ENDS = ("parts", "dropped", "failed", "finding")
 SECONDS = 2.0  # of 145,000 cases one took 3.9 s, for a regular expression that backtracked; the next one 0.53 s
 MEMORY_MB = 1000  # the most was 396 MB, for a picture of nearly max_pixels
+DEEPEST = 4  # packed in packed: what one can be packed as is sometimes itself
 TWICE = 8
 """One case in so many is read a second time."""
 
@@ -340,9 +341,9 @@ class Fuzzer:
         finding.data = shortest(finding.data, same)
 
 
-def shortest(data: bytes, same: Callable[[bytes], bool]) -> bytes:
+def shortest(data: bytes, same: Callable[[bytes], bool], depth: int = 0) -> bytes:
     """Return as little of `data` as is still the `same`: whole members of what is packed, then blocks of bytes."""
-    inside = pieces(data)
+    inside = pieces(data) if depth < DEEPEST else None
     if inside is not None:
         parts, packed = inside
         for number in reversed(range(len(parts))):
@@ -355,7 +356,7 @@ def shortest(data: bytes, same: Callable[[bytes], bool]) -> bytes:
             def fits(part: bytes, before: list[bytes] = before, after: list[bytes] = after) -> bool:
                 return same(packed([*before, part, *after]))
 
-            parts = [*before, shortest(parts[number], fits), *after]
+            parts = [*before, shortest(parts[number], fits, depth + 1), *after]
         if same(packed(parts)):
             return packed(parts)
     block = len(data)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import socket
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from fixtures.pictures import page_picture, picture_bytes, two_column_picture
 from quire.documents.document import Document, LeftOut
+from quire.documents.formats import image as image_format
 from quire.documents.read import DroppedFile, read_bytes, read_file
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
@@ -219,3 +221,32 @@ def test_real_scans_are_read_with_few_errors(shared_data: Path, name: str) -> No
     (document,) = read_file(shared_data / "scans" / f"{name}.tif", name, DEFAULT)
     errors = Levenshtein.distance(" ".join(truth), " ".join(document.text.replace("-\n", "").split()))
     assert errors < 0.03 * len(" ".join(truth))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I", "F", "I;16"])
+def test_a_picture_is_the_same_grey_in_strips_and_at_once(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dots = np.random.default_rng(3).integers(0, 256, (37, 91, 4), dtype=np.uint8)
+    picture = Image.fromarray(dots, "RGBA")
+    if mode == "I;16":
+        picture = Image.fromarray(dots[..., 0].astype(np.uint16) * 200)
+    elif mode in ("I", "F"):
+        picture = picture.convert("L").convert(mode)
+    else:
+        picture = picture.convert(mode)
+    whole = image_format._grey(picture)
+    monkeypatch.setattr(image_format, "_STRIP_PIXELS", 500)
+    assert np.array_equal(image_format._grey(picture), whole)
+
+
+def test_grey_of_many_bits_takes_little_more_memory_than_the_picture() -> None:
+    # A picture of 101 x 1,114,155 pixels took more than 2 GB.
+    picture = Image.new("F", (101, 200_000))
+    picture.putpixel((5, 5), 1.0)
+    tracemalloc.start()
+    try:
+        grey = image_format._grey(picture)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert grey.max() == 255
+    assert peak < 8 * grey.size

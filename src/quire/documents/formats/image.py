@@ -30,6 +30,8 @@ _CREDIBLE_DPI = (100.0, 2400.0)
 # Without a credible resolution the long side is taken for that of a sheet of A4 or US letter.
 _SHEET_INCHES = 11.4
 
+_STRIP_PIXELS = 1 << 22  # made grey at once
+
 
 def read_image(file: SourceFile, settings: ReadSettings) -> list[Part]:
     """Return the recognised text of each page of `file`, and the account of frames and pages that gave none.
@@ -113,18 +115,41 @@ def _dpi(image: Image.Image) -> float:
 
 
 def _grey(image: Image.Image) -> Picture:
-    """Return `image` in 8-bit grey, what is transparent as white paper."""
+    """Return `image` in 8-bit grey, what is transparent as white paper; of what it needs besides, a strip at a time."""
     import numpy as np
+
+    image.load()
+    transparent = image.has_transparency_data
+    rows = max(1, _STRIP_PIXELS // image.width)
+    tops = range(0, image.height, rows)
+    strips = (image.crop((0, top, image.width, min(top + rows, image.height))) for top in tops)
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more: stretch what is there
+        low, high = _extremes(image, tops)
+        factor = 255 / (high - low) if high > low else 0.0
+        parts = ((np.asarray(strip, dtype=np.float64) - low) * factor for strip in strips)
+        greys = (part.astype(np.uint8) if factor else np.full(part.shape, 255, dtype=np.uint8) for part in parts)
+    else:
+        greys = (np.asarray(_on_paper(strip) if transparent else strip.convert("L")) for strip in strips)
+    grey = np.empty((image.height, image.width), dtype=np.uint8)
+    for top, part in zip(tops, greys, strict=True):
+        grey[top : top + rows] = part
+    return grey
+
+
+def _extremes(image: Image.Image, tops: range) -> tuple[float, float]:
+    import numpy as np
+
+    low, high = float("inf"), -float("inf")
+    for top in tops:
+        strip = np.asarray(image.crop((0, top, image.width, min(top + tops.step, image.height))))
+        low, high = min(low, float(strip.min())), max(high, float(strip.max()))
+    return low, high
+
+
+def _on_paper(strip: Image.Image) -> Image.Image:
     from PIL import Image
 
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more: stretch what is there
-        wide = np.asarray(image, dtype=np.float64)
-        low, high = float(wide.min()), float(wide.max())
-        stretched = (wide - low) * (255 / (high - low)) if high > low else np.full(wide.shape, 255.0)
-        return stretched.astype(np.uint8)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, "white")
-        paper.alpha_composite(image)
-        image = paper
-    return np.array(image.convert("L"))
+    strip = strip.convert("RGBA")
+    paper = Image.new("RGBA", strip.size, "white")
+    paper.alpha_composite(strip)
+    return paper.convert("L")
