@@ -172,7 +172,7 @@ def _mended(lines: Sequence[TextLine], above: Sequence[int], left: Sequence[int]
         begun = 1 << first
         demanded = _demanded(first, above, left, close, done)
         if lines[first].top >= foot and demanded.bit_count() >= _MIN_OVER_FOOT * len(lines):
-            demanded = sum(1 << number for number, line in enumerate(lines) if line.top < foot) & ~done
+            demanded |= sum(1 << number for number, line in enumerate(lines) if line.top < foot) & ~done
         stack = [(first, demanded)]
         while stack:
             line, rest = stack.pop()
