@@ -1,9 +1,9 @@
 """Executes every page of docs and README.md, in order, a page at a time, each in a temporary folder.
 
 `pytest docs README.md` runs ```python blocks and compares what they print with the ```text block after them, runs
-`$ quire learn …` in ```console blocks, writes ```toml blocks that begin with `# file: NAME`, and compares the
-`<!-- computed: EXPRESSION -->` regions. The collector is registered as a plugin, because hooks of a conftest.py reach
-only files beside and below it, and README.md lies above.
+`$ quire learn …` and `$ quire plan --params …` in ```console blocks, writes ```toml blocks that begin with
+`# file: NAME`, and compares the `<!-- computed: EXPRESSION -->` regions. The collector is registered as a plugin,
+because hooks of a conftest.py reach only files beside and below it, and README.md lies above.
 """
 
 import sys

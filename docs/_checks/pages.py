@@ -173,7 +173,8 @@ def _console(block: Fence) -> Iterator[Part]:
         after = at
         while at < len(lines) and not lines[at].startswith("$ "):
             at += 1
-        if command[2:].split()[:2] == ["quire", "learn"]:
+        words = command[2:].split()
+        if words[:2] == ["quire", "learn"] or words[:3] == ["quire", "plan", "--params"]:
             last = at
             while last > after and not lines[last - 1].strip():
                 last -= 1

@@ -45,7 +45,7 @@ def test_every_python_block_and_learn_command_is_executed(page):
     python = [token.content.rstrip("\n") for token in tokens if token.info.strip() == "python"]
     assert [part.source for part in parts if part.kind == "python"] == python
     commands = sum(
-        line.startswith("$ quire learn")
+        line.startswith(("$ quire learn", "$ quire plan --params"))
         for token in tokens
         if token.info == "console"
         for line in token.content.split("\n")

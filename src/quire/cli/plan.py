@@ -247,7 +247,7 @@ def _run(plan: Estimate) -> list[str]:
         )
     lines += [
         _section("time", f"{_duration(plan.seconds)}, {plan.gpu_hours:,.1f} {unit}-hours"),
-        _section("cost", f"${plan.cost:,.2f} at ${plan.price:,.2f} a {unit}-hour ({assumed})"),
+        _section("cost", f"{_dollars(plan.cost)} at ${plan.price:,.2f} a {unit}-hour ({assumed})"),
         _section("energy", f"{plan.kilowatt_hours:,.0f} kWh at {plan.gpu.watts:,.0f} W for each {unit}"),
         _section(
             "disk",
@@ -275,6 +275,10 @@ def _size(number: float) -> str:
         if number >= size:
             return f"{number / size:,.1f} {unit}"
     return f"{number / 1e3:,.1f} kB"
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:,.0f}" if amount >= 1000 else f"${amount:,.2f}"
 
 
 def _seconds(seconds: float) -> str:

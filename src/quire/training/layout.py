@@ -15,6 +15,8 @@ LINK_SHARE = 0.75
 # Of the memory that the data sheet names; the rest is for CUDA, NCCL and what the allocator cannot use.
 USABLE = 0.95
 BACKWARD = 2 / 3  # of the arithmetic of a step
+# Passes of more tokens are no faster: their products have long filled the GPU.
+MOST_TOKENS_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def lay_out(
             shards=total if shard else 1,
         )
 
-    most = _most_windows(needed, rows, gpu.memory * USABLE)
+    useful = min(rows, max(1, MOST_TOKENS_AT_ONCE // model.context_length))
+    most = _most_windows(needed, useful, gpu.memory * USABLE)
     accumulation = _passes(rows, max(1, most))
     micro = -(-rows // accumulation)
     step_tokens = rows * model.context_length
