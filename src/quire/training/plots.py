@@ -9,22 +9,31 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quire.errors import FormatError
-from quire.files import atomic_write
+from quire.training.drawing import (
+    CARD,
+    FAINT_INK,
+    PALETTE,
+    RULE,
+    frame,
+    our_look,
+    rounded,
+    save,
+    shortened,
+    time_unit,
+)
 from quire.training.metrics import Record, metrics_path, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRAIN, VALIDATION = "#0072B2", "#D55E00"
-INK, FAINT_INK, RULE, CARD = "#1A1A1A", "#595959", "#E3E3E3", "#FFFFFF"
+TRAIN, VALIDATION = PALETTE[:2]
 
 Points = list[tuple[float, float]]
 
@@ -44,6 +53,8 @@ _BITS = _Measure("bits_per_byte", "Bits per byte of text", lambda value: f"{valu
 _RATE = _Measure("lr", "Learning rate of the matrices", lambda value: f"{value:.2g}")
 _NORM = _Measure("grad_norm", "Gradient norm before clipping", lambda value: f"{value:.2f}")
 _SPEED = _Measure("tokens_per_second", "Speed, tokens per second", lambda value: f"{value:,.0f}")
+_SHARE = _Measure("share", "Share of the machine's matrix-product rate", lambda value: f"{value:.0%}")
+_MEMORY = _Measure("memory_bytes", "Memory in use", lambda value: f"{value / 1e9:.2f} GB")
 
 # File name, quantity, and what runs along the bottom.
 _FIGURES = (
@@ -54,6 +65,8 @@ _FIGURES = (
     ("learning-rate", _RATE, "step"),
     ("gradient-norm", _NORM, "step"),
     ("speed", _SPEED, "step"),
+    ("share", _SHARE, "step"),
+    ("memory", _MEMORY, "step"),
 )
 _OVERVIEW = (
     (_LOSS, "step"),
@@ -84,11 +97,11 @@ def draw(run: Path, out: Path | None = None) -> list[Path]:
             "no training step is recorded yet", where=metrics_path(run), hint="Wait for the first line of progress"
         )
     written = []
-    with _our_look():
+    with our_look():
         for name, measure, along in _FIGURES:
             if history.points("train", measure.key, along) or history.points("validation", measure.key, along):
-                written += _save(_single(run, history, measure, along), out / name)
-        written += _save(_overview(run, history), out / "overview")
+                written += save(_single(run, history, measure, along), out / name)
+        written += save(_overview(run, history), out / "overview")
     return written
 
 
@@ -142,50 +155,15 @@ def smoothed(values: Sequence[float], *, robust: bool = False) -> list[float]:
     return [middle(values[place - half : place + half + 1]) for place, half in enumerate(halves)]
 
 
-@contextmanager
-def _our_look() -> Iterator[None]:
-    import matplotlib
-
-    own: dict[str, Any] = {
-        "svg.hashsalt": "quire",  # else the names inside an SVG are drawn by lot
-        "font.size": 10.0,
-        "axes.edgecolor": FAINT_INK,
-        "axes.labelcolor": FAINT_INK,
-        "text.color": INK,
-        "xtick.color": FAINT_INK,
-        "ytick.color": FAINT_INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "lines.solid_capstyle": "round",
-    }
-    shipped = matplotlib.rcParamsDefault
-    defaults: dict[str, Any] = {key: value for key, value in shipped.items() if not key.startswith("backend")}
-    with matplotlib.rc_context():  # nothing of a user's matplotlibrc in, nothing of ours out
-        settings: Any = matplotlib.rcParams  # typed as if a key could only ever be a literal
-        settings.update(defaults | own)
-        yield
-
-
-def _save(figure: Figure, path: Path) -> list[Path]:
-    files = []
-    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-        file = path.with_name(f"{path.name}.{suffix}")
-        with atomic_write(file, "wb") as handle:
-            figure.savefig(handle, format=suffix, dpi=160, metadata=metadata, facecolor=CARD)
-        files.append(file)
-    return files
-
-
 def _single(run: Path, history: History, measure: _Measure, along: str) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.0, 4.5))
     _draw_curves(figure.add_axes((0.088, 0.13, 0.722, 0.67)), history, measure, along, labelled=True)
-    figure.text(0.03, 0.925, _shortened(run.resolve().name, 28), fontsize=15, fontweight="bold", va="center")
+    figure.text(0.03, 0.925, shortened(run.resolve().name, 28), fontsize=15, fontweight="bold", va="center")
     about = "  ·  ".join([measure.title, *_summary(history)])
     figure.text(0.03, 0.862, about, fontsize=10, color=FAINT_INK, va="center")
-    _frame(figure)
+    frame(figure)
     return figure
 
 
@@ -197,46 +175,21 @@ def _overview(run: Path, history: History) -> Figure:
     for axes, (measure, along) in zip(figure.subplots(2, 3, gridspec_kw=places).flat, _OVERVIEW, strict=True):
         axes.set_title(measure.title, loc="left", fontsize=11, fontweight="bold", pad=9)
         _draw_curves(axes, history, measure, along, labelled=False)
-    figure.text(0.02, 0.957, _shortened(run.resolve().name, 90), fontsize=16, fontweight="bold", va="center")
+    figure.text(0.02, 0.957, shortened(run.resolve().name, 90), fontsize=16, fontweight="bold", va="center")
     figure.text(0.02, 0.917, "  ·  ".join(_summary(history)), fontsize=10, color=FAINT_INK, va="center")
-    _frame(figure)
+    frame(figure)
     return figure
-
-
-def _frame(figure: Figure) -> None:
-    from matplotlib.patches import Rectangle
-
-    # A hairline keeps the card in shape on a white page.
-    figure.add_artist(Rectangle((0, 0), 1, 1, fill=False, edgecolor=RULE, linewidth=1.5, transform=figure.transFigure))
 
 
 def _summary(history: History) -> list[str]:
     last = history.train[-1]
     parts = [f"{last['step']:,} steps"]
     if _is_finite(last.get("tokens")):
-        parts.append(f"{_rounded(last['tokens'])} tokens")
+        parts.append(f"{rounded(last['tokens'])} tokens")
     if _is_finite(last.get("seconds")):
-        size, unit = _time_unit(last["seconds"])
+        size, unit = time_unit(last["seconds"])
         parts.append(f"{last['seconds'] / size:.3g} {unit}")
     return parts
-
-
-def _shortened(name: str, length: int) -> str:
-    # A dollar sign would begin a formula.
-    return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
-
-
-def _rounded(number: float) -> str:
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.0f}"
-
-
-def _time_unit(seconds: float) -> tuple[float, str]:
-    if seconds < 180:
-        return 1.0, "s"
-    return (60.0, "min") if seconds < 3 * 3600 else (3600.0, "h")
 
 
 def _draw_curves(axes: Axes, history: History, measure: _Measure, along: str, *, labelled: bool) -> None:
@@ -248,7 +201,7 @@ def _draw_curves(axes: Axes, history: History, measure: _Measure, along: str, *,
         return
     label = "step"
     if along == "seconds":
-        size, unit = _time_unit(max(x for x, _ in train + validation))
+        size, unit = time_unit(max(x for x, _ in train + validation))
         train, validation = ([(x / size, y) for x, y in points] for points in (train, validation))
         label = f"training time, {unit}"
     ends = []
@@ -267,7 +220,9 @@ def _draw_curves(axes: Axes, history: History, measure: _Measure, along: str, *,
     above = _scale(axes, train, validation, line, from_zero=not measure.validated)
     axes.set_xlabel(label + ("  (the start is above the picture)" if above else ""))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    if measure is not _RATE:
+    if measure in (_SHARE, _MEMORY):
+        axes.yaxis.set_major_formatter(lambda value, _: measure.digits(value))
+    elif measure is not _RATE:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(axis="y", color=RULE, linewidth=0.8)
     axes.tick_params(length=3, width=0.8)
