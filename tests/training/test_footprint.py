@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from quire.model import loss
 from quire.model.config import ModelConfig
 from quire.model.size import count_parameters
 from quire.model.transformer import Transformer
+from quire.training import footprint
 from quire.training.footprint import (
     block_activations,
     block_parameters,
@@ -146,3 +148,8 @@ def test_the_parts_of_a_model_are_its_parameters() -> None:
     for config in (GPT2, shaped(3, tie_embeddings=False, num_kv_heads=1)):
         blocks = config.num_layers * block_parameters(config)
         assert blocks + table_parameters(config) + config.hidden_size == count_parameters(config)
+
+
+def test_chunks_of_logits_are_those_of_the_loss() -> None:
+    assert footprint.WHOLE_LOGITS == {"cuda": loss.WHOLE_BYTES_ELSEWHERE, **loss.WHOLE_BYTES}
+    assert footprint.LOGITS_CHUNK == {"cuda": loss.CHUNK_BYTES_ELSEWHERE, **loss.CHUNK_BYTES}
