@@ -3,7 +3,8 @@
 Both see the bytes that a model was trained on and are asked for those that it is validated on, so that their figures
 stand beside its bits per byte. A model that is no better has learned nothing that counting does not give.
 
-- xz: how much longer the output of `xz -9e` becomes when the validation text follows the training text.
+- xz: how much longer the output of `xz -9e` becomes when the validation text follows the training text. It goes on
+  learning from the validation text as it reads it.
 - n-grams: an interpolated n-gram model of bytes with modified Kneser-Ney smoothing (Chen and Goodman 1999, section 3),
   fixed after the training text, as the model is.
 """
