@@ -4,8 +4,10 @@ from hypothesis import strategies as st
 
 from quire.errors import UsageError
 from quire.model.size import count_parameters
+from quire.settings import build, merge
 from quire.training.config import RunConfig, load_config, save_config
 from quire.training.machine import Machine
+from quire.training.memory import USABLE, predict_run_memory
 from quire.training.plan import PARAMETERS_PER_BYTE, Sizes, describe, plan_run, plan_tokens
 
 machines = st.builds(
@@ -136,3 +138,48 @@ def test_a_saved_configuration_reads_back_the_same(tmp_path_factory, corpus_byte
     stepped = plan(corpus_bytes, machine, {"training": {"steps": 5}})[0]
     save_config(run, stepped, {}, {})
     assert load_config(run)[0] == stepped
+
+
+def machine_with(memory_bytes, device="cpu"):
+    return Machine(device, "a machine", 4, memory_bytes, {"float32": 200.0, "bfloat16": 900.0}, None)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_micro_batch_is_the_largest_that_fits(device):
+    given = {
+        "model": {"hidden_size": 512, "num_layers": 8, "context_length": 512},
+        "training": {"batch_size": 64, "steps": 10, "precision": "float32", "compile": False},
+    }
+    sizes, reasons = zip(
+        *(
+            (c.training.micro_batch_size, r)
+            for c, r in (plan(10**7, machine_with(g << 30, device), given) for g in (2, 3, 6, 200))
+        ),
+        strict=True,
+    )
+    assert list(sizes) == sorted(sizes)
+    assert sizes[0] < sizes[1] < sizes[2] < sizes[3] == 64
+    for gibibytes, rows, why in zip((2, 3, 6, 200), sizes, reasons, strict=True):
+        config = plan(10**7, machine_with(gibibytes << 30, device), given)[0]
+        assert predict_run_memory(config) <= USABLE[device] * (gibibytes << 30)
+        doubled = merge(config.model_dump(), {"training": {"micro_batch_size": 2 * rows, "batch_size": 128}})
+        if rows < 64:
+            assert predict_run_memory(build(RunConfig, doubled)) > USABLE[device] * (gibibytes << 30)
+        assert f"of {(gibibytes << 30) / 1e9:.1f} GB" in why["training.micro_batch_size"]
+
+
+def test_activations_are_computed_twice_only_where_not_even_one_window_fits():
+    given = {
+        "model": {"hidden_size": 512, "num_layers": 24, "context_length": 4096},
+        "training": {"batch_size": 8, "steps": 10, "precision": "float32", "compile": False},
+    }
+    small, why = plan(10**7, machine_with(8 << 30), given)
+    assert small.training.activation_checkpointing
+    assert "not even one window fits" in why["training.activation_checkpointing"]
+    assert predict_run_memory(small) <= USABLE["cpu"] * (8 << 30)
+    assert not plan(10**7, machine_with(64 << 30), given)[0].training.activation_checkpointing
+    # What the user says stands, and the micro-batch follows.
+    set_by_user = merge(given, {"training": {"activation_checkpointing": True}})
+    config = plan(10**7, machine_with(16 << 30), set_by_user)[0]
+    without = plan(10**7, machine_with(16 << 30), merge(given, {"training": {"activation_checkpointing": False}}))[0]
+    assert config.training.micro_batch_size > without.training.micro_batch_size

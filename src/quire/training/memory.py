@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import gc
+import resource
+from pathlib import Path
 
 import torch
 
 from quire.errors import QuireError
+from quire.model.config import ModelConfig
+from quire.training.config import RunConfig
+from quire.training.footprint import OptimizerKind, memory
 
 # What torch says on a CPU, on Apple's GPU, and in libraries that it calls; on CUDA it raises a type of its own.
 _SAYS = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
+
+PROCESS_BYTES = {"cpu": 420 << 20, "cuda": 600 << 20}
+"""What a process needs before it holds a model: Python and torch, or a context of CUDA with its libraries.
+
+Measured by benchmarks/training_memory.py; compiling adds `COMPILER_BYTES` on a CPU.
+"""
+COMPILER_BYTES = 350 << 20
+USABLE = {"cpu": 0.6, "cuda": 0.85}
+"""The part of the memory that a run is planned to fill: other programs have theirs, and an allocator wastes some."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -46,3 +60,60 @@ def halve_micro_batch(rows: int, where: str, reason: str) -> int:
             hint="Set training.activation_checkpointing=true, or train a smaller model or one with a shorter context",
         )
     return rows // 2
+
+
+def predict_memory(
+    model: ModelConfig,
+    rows: int,
+    *,
+    device: str,
+    precision: str,
+    optimizer: OptimizerKind,
+    checkpointing: bool = False,
+    compiled: bool = False,
+) -> int:
+    """Return the bytes that training holds at its peak, the process itself included.
+
+    Args:
+        model: the shape.
+        rows: windows in one pass.
+        device: a torch device.
+        precision: "float32", "bfloat16" or "float16".
+        optimizer: "muon" or "adamw".
+        checkpointing: whether activations are computed a second time instead of kept.
+        compiled: whether torch.compile is used.
+    """
+    kind = "cuda" if device.startswith("cuda") else "cpu"
+    tensors = memory(model, rows, device=kind, precision=precision, optimizer=optimizer, checkpointing=checkpointing)
+    return int(PROCESS_BYTES[kind] + (COMPILER_BYTES if compiled and kind == "cpu" else 0) + tensors.total)
+
+
+def predict_run_memory(config: RunConfig) -> int:
+    """Return `predict_memory` of a run as it is configured."""
+    t = config.training
+    return predict_memory(
+        config.model,
+        min(t.micro_batch_size, t.batch_size),
+        device=t.device,
+        precision=t.precision,
+        optimizer=config.optimizer.kind,
+        checkpointing=t.activation_checkpointing,
+        compiled=t.compile,
+    )
+
+
+def peak_memory(device: str) -> int:
+    """Return the most bytes that were in use: of a GPU what torch held, of a CPU what this process did."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_reserved(device)) + PROCESS_BYTES["cuda"]
+    try:
+        status = Path("/proc/self/status").read_text("ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) << 10
+    except (OSError, IndexError, ValueError):
+        # Not Linux. Bytes on macOS, where the manual says so; this count also has what a parent held before it forked.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def in_words(predicted: int, available: int) -> str:
+    """Return for instance "needs about 0.9 of 24.0 GB"."""
+    return f"needs about {predicted / 1e9:.1f} of {available / 1e9:.1f} GB"

@@ -19,6 +19,7 @@ from quire.settings import build, check_value
 from quire.tokens.settings import TokenSettings
 from quire.training.config import RunConfig
 from quire.training.machine import Machine
+from quire.training.memory import USABLE, in_words, predict_memory
 
 # Width and number of blocks, small to large; heads are 32 wide up to width 256, 64 above.
 SHAPES = (
@@ -327,16 +328,37 @@ def _plan_batch(draft: Draft, model: ModelConfig, machine: Machine) -> None:
     rows = draft.choose(
         "training.batch_size", rows, f"about {tokens:,.0f} tokens a step: larger models have less noisy use for more"
     )
-    # Activations kept for the backward pass, in bytes a token: about 40 numbers of the width a block, and the logits
-    # three times (scores, their float32 copy, their gradient).
-    each = 4 * (40 * model.num_layers * model.hidden_size + 3 * model.vocab_size)
-    fitting = max(1, int(machine.memory_bytes * 0.25 / (each * model.context_length)))
-    micro = min(rows, fitting)
-    draft.choose(
-        "training.micro_batch_size",
-        max(1, micro),
-        "the whole batch at once" if micro >= rows else "as much as a quarter of the memory holds at once",
+    _plan_memory(draft, model, machine, rows)
+
+
+def _plan_memory(draft: Draft, model: ModelConfig, machine: Machine, rows: int) -> None:
+    """Choose the largest micro-batch that fits, and activation checkpointing where not even one window fits."""
+    t = draft.values["training"]
+    kind = "cuda" if t["device"].startswith("cuda") else "cpu"
+    usable = USABLE[kind] * machine.memory_bytes
+
+    def needed(micro: int, checkpointing: bool) -> int:
+        return predict_memory(
+            model,
+            micro,
+            device=t["device"],
+            precision=t["precision"],
+            optimizer=draft.values.get("optimizer", {}).get("kind", "muon"),
+            checkpointing=checkpointing,
+            compiled=t["compile"],
+        )
+
+    on = draft.choose(
+        "training.activation_checkpointing",
+        needed(1, False) > usable,
+        "not even one window fits the memory without it" if needed(1, False) > usable else "everything fits without it",
     )
+    micro = rows
+    while micro > 1 and needed(micro, on) > usable:
+        micro = -(-micro // 2)  # halves leave passes of one size
+    why = "the whole batch at once" if micro == rows else "as much of it at once as fits"
+    micro = draft.choose("training.micro_batch_size", micro, why)
+    draft.reasons["training.micro_batch_size"] += f"; {in_words(needed(min(micro, rows), on), machine.memory_bytes)}"
 
 
 def _plan_length(
