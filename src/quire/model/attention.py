@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -60,7 +62,41 @@ class Attention(nn.Module):
             grouped = q.reshape(B, self.num_kv_heads, -1, self.head_dim)  # (B, kv heads, H / kv heads, K)
             gathered = F.scaled_dot_product_attention(grouped, k, v).reshape(B, self.num_heads, 1, self.head_dim)
         else:
-            gathered = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.num_heads != self.num_kv_heads
-            )  # (B, H, T, K)
+            grouped_heads = self.num_heads != self.num_kv_heads
+            if mask is None and causal and gains_by_float32(q) and not grouped_heads:
+                gathered = CausalAttention16.apply(q, k, v)  # type: ignore[no-untyped-call]  # (B, H, T, K)
+            else:
+                gathered = F.scaled_dot_product_attention(
+                    q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped_heads
+                )  # (B, H, T, K)
         return self.o_proj(gathered.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
+
+
+def gains_by_float32(q: torch.Tensor) -> bool:
+    """Return whether the backward pass of attention is faster in float32: for 16-bit numbers in training on a CPU."""
+    return q.device.type == "cpu" and q.dtype in (torch.bfloat16, torch.float16) and torch.is_grad_enabled()
+
+
+class CausalAttention16(torch.autograd.Function):
+    """Causal attention of 16-bit numbers on a CPU, whose backward pass computes in float32.
+
+    PyTorch's kernels, the same as of `F.scaled_dot_product_attention`. Their backward pass takes twice as long in
+    bfloat16 as in float32 where heads are 32 wide, and as long where they are 64 wide; so it is done in float32, which
+    also rounds less.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """Return what each token gathers from those up to itself; all of them (B, H, T, K)."""
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        gathered, log_sums = kernel(q, k, v, 0.0, True)  # (B, H, T, K), (B, H, T)
+        ctx.save_for_backward(q, k, v, gathered, log_sums)
+        return gathered  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the gradients of q, k and v."""
+        q, k, v, gathered, log_sums = ctx.saved_tensors
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+        wide = (part.float() for part in (gradient, q, k, v, gathered))
+        return tuple(part.to(q.dtype) for part in kernel(*wide, log_sums, 0.0, True))

@@ -15,10 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from quire.settings import Settings
+from quire.training.precision import DTYPES
 
 # Coefficients of the quintic a x + b x^3 + c x^5 that pushes every singular value towards 1 in five steps.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
+# Numbers in the matrices that are orthogonalized at once: what a step needs besides the weights stays bounded.
+STACKED = 1 << 26
 
 
 class OptimizerSettings(Settings):
@@ -38,6 +41,8 @@ class OptimizerSettings(Settings):
     """AdamW's addend under the fraction."""
     momentum: float = Field(0.95, ge=0, lt=1)
     """Muon's (Nesterov) momentum."""
+    orthogonal_precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the products that orthogonalize Muon's updates; what they add up to stays float32."""
     weight_decay: float = Field(0.1, ge=0, le=10)
     """Decoupled weight decay of matrices, times the learning rate; norms are never decayed."""
     max_grad_norm: float = Field(1.0, gt=0)
@@ -61,17 +66,27 @@ def orthogonalize(updates: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalized, for matrices; all matrices of one shape go through it together.
+    """Momentum whose update is orthogonalized, for matrices; those of one shape go through it together.
 
     Args:
         params: two-dimensional parameters.
         lr: learning rate, before the factor sqrt(max(1, rows / columns)).
         momentum: Nesterov momentum.
         weight_decay: decoupled, times the learning rate.
+        dtype: of the products of the orthogonalization. In bfloat16 their error is less than what five steps of
+            Newton-Schulz leave undone anyway.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float) -> None:
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.dtype = dtype
         for group in self.param_groups:
             if any(p.ndim != 2 for p in group["params"]):
                 raise ValueError("Muon is for matrices: every parameter must have two dimensions")
@@ -84,21 +99,29 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
-            for (rows, columns), parameters in by_shape.items():
-                gradients = [p.grad for p in parameters if p.grad is not None]
-                for p in parameters:
-                    if "momentum_buffer" not in self.state[p]:
-                        self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-                buffers = [self.state[p]["momentum_buffer"] for p in parameters]
-                torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
-                ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov
-                updates = orthogonalize(torch.stack(list(ahead)))  # (N, rows, columns)
-                # A tall matrix has more outputs than inputs; its rows get the same root-mean-square as a square one's.
-                rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-                tensors: list[Tensor] = list(parameters)
-                if group["weight_decay"]:
-                    torch._foreach_mul_(tensors, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(tensors, list(updates.unbind()), alpha=-rate)
+            for parameters in by_shape.values():
+                together = max(1, STACKED // parameters[0].numel())
+                for start in range(0, len(parameters), together):
+                    self._move(parameters[start : start + together], group)
+
+    def _move(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """Move parameters of one shape, all of which have a gradient."""
+        rows, columns = parameters[0].shape
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        for p in parameters:
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        buffers = [self.state[p]["momentum_buffer"] for p in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov
+        stacked = torch.stack(list(ahead)).to(self.dtype)  # (N, rows, columns)
+        updates = orthogonalize(stacked).to(gradients[0].dtype)
+        # A tall matrix has more outputs than inputs; its rows get the same root-mean-square as a square one's.
+        rate = group["lr"] * max(1.0, rows / columns) ** 0.5
+        tensors: list[Tensor] = list(parameters)
+        if group["weight_decay"]:
+            torch._foreach_mul_(tensors, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(tensors, list(updates.unbind()), alpha=-rate)
 
 
 class Optimizer:
@@ -124,7 +147,8 @@ class Optimizer:
         ]
         self.parts: list[torch.optim.Optimizer] = []
         if s.kind == "muon" and roles["matrix"]:
-            self.parts.append(Muon(roles["matrix"], s.matrix_learning_rate, s.momentum, s.weight_decay))
+            dtype = DTYPES[s.orthogonal_precision]
+            self.parts.append(Muon(roles["matrix"], s.matrix_learning_rate, s.momentum, s.weight_decay, dtype))
         else:
             adam.append({"params": roles["matrix"], "lr": s.learning_rate, "weight_decay": s.weight_decay})
         adam = [group for group in adam if group["params"]]

@@ -21,7 +21,15 @@ LIMIT = 3.0
 """Seconds after which no further step is timed."""
 
 
-def time_step(config: ModelConfig, rows: int, precision: str, device: str, *, steps: int = 4) -> float:
+def time_step(
+    config: ModelConfig,
+    rows: int,
+    precision: str,
+    device: str,
+    *,
+    steps: int = 4,
+    optimizer_settings: OptimizerSettings | None = None,
+) -> float:
     """Return the seconds of one training step, not compiled: the median of `steps`, or of as many as `LIMIT` allows.
 
     Args:
@@ -30,11 +38,12 @@ def time_step(config: ModelConfig, rows: int, precision: str, device: str, *, st
         precision: "float32", "bfloat16" or "float16".
         device: a torch device.
         steps: steps to time after a first one that does not count.
+        optimizer_settings: what moves the weights; None = the defaults.
     """
     with torch.random.fork_rng([torch.device(device)] if device.startswith("cuda") else []):
         model = Transformer(config).to(device)
         tokens = torch.randint(config.vocab_size, (rows, config.context_length), device=device)
-    optimizer = Optimizer(model, OptimizerSettings())
+    optimizer = Optimizer(model, optimizer_settings or OptimizerSettings())
     mixed = MixedPrecision(precision, torch.device(device).type)
     times: list[float] = []
     for _ in range(steps + 1):

@@ -198,7 +198,7 @@ def plan_run(
     compiled = _plan_compile(draft, machine, device, seconds)
     _plan_batch(draft, model, machine)
     _plan_length(draft, model, sizes, flops, budget, pace, compiled)
-    _plan_optimizer(draft, model)
+    _plan_optimizer(draft, model, machine)
     _plan_regularization(draft, model, sizes)
     _plan_watching(draft, sizes)
     return build(RunConfig, draft.values, where="plan"), draft.reasons
@@ -225,6 +225,11 @@ def _candidates(rates: Mapping[str, float]) -> list[str]:
     """float32, and the 16-bit formats whose products are faster by half or more; bfloat16 needs no loss scale."""
     faster = [name for name in ("bfloat16", "float16") if rates.get(name, 0) >= 1.5 * rates["float32"]]
     return ["float32", *faster[:1]]
+
+
+def orthogonal_precision(machine: Machine) -> str:
+    """Return the number format for Muon's orthogonalization on this machine: bfloat16 where its products are faster."""
+    return "bfloat16" if "bfloat16" in _candidates(machine.gflops) else "float32"
 
 
 def _rates(machine: Machine) -> str:
@@ -381,11 +386,16 @@ def _plan_length(
     draft.choose("schedule.decay_fraction", 0.6, "a plateau for 40 % of the run, then the decay")
 
 
-def _plan_optimizer(draft: Draft, model: ModelConfig) -> None:
+def _plan_optimizer(draft: Draft, model: ModelConfig, machine: Machine) -> None:
     kind = draft.choose("optimizer.kind", "muon", "learns more from each step than AdamW alone (docs/benchmarks.md)")
     scale = (max(count_parameters(model), 800_000) / 800_000) ** (-1 / 3)
     if kind == "muon":
         draft.choose("optimizer.matrix_learning_rate", 0.02, "orthogonalized updates keep their size at every width")
+        draft.choose(
+            "optimizer.orthogonal_precision",
+            orthogonal_precision(machine),
+            "the fastest of the formats that suffice for orthogonalizing updates",
+        )
         draft.choose(
             "optimizer.learning_rate", round(0.006 * scale, 6), "0.006 at 0.8M parameters, falling with their cube root"
         )

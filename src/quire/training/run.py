@@ -22,17 +22,18 @@ from quire.evaluation import Score, score_split
 from quire.evaluation.baselines import Baselines, compare_dataset
 from quire.files import explain_os_error, only_writer, write_text
 from quire.interop.huggingface import load_model_folder
-from quire.settings import merge
+from quire.model.config import ModelConfig
+from quire.settings import build, merge
 from quire.tokens.dataset import TokenDataset
 from quire.tokens.shards import prepare
 from quire.training.checkpoint import list_checkpoints
 from quire.training.config import RunConfig, load_config, run_toml, save_config
 from quire.training.environment import record_start
 from quire.training.journal import Listener
-from quire.training.journal import Listener
 from quire.training.machine import check_device, measure_machine
+from quire.training.optimizer import OptimizerSettings
 from quire.training.pace import time_step
-from quire.training.plan import Reasons, Sizes, check_groups, plan_run, plan_tokens
+from quire.training.plan import Reasons, Sizes, check_groups, orthogonal_precision, plan_run, plan_tokens
 from quire.training.plots import draw
 from quire.training.report import write_report
 from quire.training.tensorboard import check_tensorboard, with_events
@@ -269,11 +270,16 @@ def _plan(corpus: Corpus, tokens: Path, given: Mapping[str, Any], tell: Listener
     sizes = Sizes(data.train.num_tokens, data.train.num_bytes, data.validation.num_tokens, data.tokenizer.vocab_size)
     tell({"kind": "stage", "text": "Measuring this machine and planning"})
     machine = measure_machine(given.get("training", {}).get("device"))
-    device = machine.device
-    config, reasons = plan_run(
-        sizes, machine, given, token_plan, lambda model, rows, precision: time_step(model, rows, precision, device)
+    moves = build(
+        OptimizerSettings,
+        {"orthogonal_precision": orthogonal_precision(machine), **given.get("optimizer", {})},
+        where="optimizer",
     )
-    return config, reasons
+
+    def measure(model: ModelConfig, rows: int, precision: str) -> float:
+        return time_step(model, rows, precision, machine.device, optimizer_settings=moves)
+
+    return plan_run(sizes, machine, given, token_plan, measure)
 
 
 def _train(
