@@ -109,6 +109,15 @@ def test_validations_and_samples_stand_in_the_log() -> None:
     assert "[b]word" in told[1]
 
 
+def test_a_step_that_was_not_taken_and_a_return_are_no_lines_of_their_own() -> None:
+    back = [train(10, 1.0), {"kind": "skip", "step": 11, "reason": "wild"}, {"kind": "return", "step": 8}]
+    figures = figures_of(train(10, 1.0), validation(10, 1.5), train(9, 2.0, loss=math.nan))
+    assert [record["step"] for record in figures.train] == [9]
+    assert figures.validation == []
+    assert "nan" in figures.line()
+    assert len(log_of(back)) == 1
+
+
 @given(st.lists(st.floats(0, 50) | st.just(math.nan), max_size=300), st.integers(0, 100))
 def test_a_curve_of_blocks_fits_and_ends_where_the_values_do(values: list[float], width: int) -> None:
     curve = sparkline(values, width)

@@ -52,7 +52,7 @@ def events_in(file: Path) -> Iterator[Any]:
 def scalars_shown(run: Path) -> dict[str, dict[int, float]]:
     """What TensorBoard shows: a start of a session takes away what is recorded from its step on."""
     shown: dict[str, dict[int, float]] = {}
-    for file in sorted((run / "quire" / "tensorboard").iterdir(), key=lambda file: file.stat().st_mtime_ns):
+    for file in sorted((run / "quire" / "tensorboard").iterdir()):
         for event in events_in(file):
             if event.HasField("session_log"):
                 shown = {tag: {s: v for s, v in line.items() if s < event.step} for tag, line in shown.items()}
@@ -119,6 +119,17 @@ def test_what_is_not_finite_is_left_out_and_samples_are_text(tmp_path: Path) -> 
     assert {value.tag: value.simple_value for value in values[:-1]} == {"optimizer/learning_rate": 0.5}
     assert values[-1].tag.startswith("sample")
     assert values[-1].tensor.string_val == [b"The binder folds."]
+
+
+def test_a_run_that_goes_back_to_a_checkpoint_is_shown_as_it_went_on(tmp_path: Path) -> None:
+    events = Events(tmp_path, resumed=False)
+    for step, loss in ((1, 3.0), (2, 2.5), (3, 9.0), (4, 99.0)):
+        events.write({"kind": "train", "step": step, "loss": loss})
+    events.write({"kind": "return", "step": 2})
+    for step, loss in ((3, 2.25), (4, 2.0)):
+        events.write({"kind": "train", "step": step, "loss": loss})
+    events.close()
+    assert scalars_shown(tmp_path) == {"loss/train": {1: 3.0, 2: 2.5, 3: 2.25, 4: 2.0}}
 
 
 def test_without_the_package_it_is_told_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -48,8 +48,10 @@ class View:
         self.reading(step)
 
     def show(self, record: Record) -> None:
-        """Show one record of the trainer."""
-        getattr(self, f"show_{record['kind']}")(record)
+        """Show one record of the trainer; kinds that have nothing to show are passed over."""
+        shown = getattr(self, f"show_{record['kind']}", None)
+        if shown is not None:
+            shown(record)
 
     def remember(self, records: Iterable[Record]) -> None:
         """Take what an interrupted run recorded before, so that its curve goes on."""

@@ -82,6 +82,10 @@ class Events:
     def write(self, record: Record) -> None:
         """Write what TensorBoard can show of `record`."""
         kind = record["kind"]
+        if kind == "return":
+            # The run has gone back to a checkpoint: the steps since then are taken, and shown, anew.
+            self.close()
+            self.resumed = True
         if kind not in TAGS and kind != "sample":
             return
         writer = self._open(record)
@@ -98,11 +102,14 @@ class Events:
         """Close the file."""
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
 
     def _open(self, record: Record) -> Any:
         if self._writer is None:
             from tensorboardX.writer import SummaryWriter
 
             purge = record["step"] if self.resumed else None
-            self._writer = SummaryWriter(str(self.folder), purge_step=purge)
+            # TensorBoard reads files by name, which holds the second of their making and no more.
+            number = len(list(self.folder.glob("events.*")))
+            self._writer = SummaryWriter(str(self.folder), purge_step=purge, filename_suffix=f".{number:04}")
         return self._writer
