@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from quire.training.schedule import Schedule, ScheduleSettings
 
 forms = st.builds(
     ScheduleSettings,
-    shape=st.sampled_from(["linear", "cosine"]),
+    shape=st.sampled_from(["linear", "cosine", "sqrt"]),
     warmup_steps=st.integers(0, 30),
     decay_fraction=st.floats(0, 1),
     final_fraction=st.floats(0, 1),
@@ -37,6 +38,24 @@ def test_cosine_by_hand():
     root = 3**0.5 / 2
     expected = [0.1 + 0.9 * (1 + c) / 2 for c in (root, 0, -root)]
     assert [s.multiplier(step) for step in range(3)] == pytest.approx(expected)
+
+
+def test_one_minus_a_square_root_by_hand():
+    s = Schedule(ScheduleSettings(shape="sqrt", warmup_steps=0, decay_fraction=0.5, final_fraction=0.2), 8)
+    # Progress at the middle of the steps is 1/16, 3/16, ... 15/16; of the decay, from step 4 on: 1/8, 3/8, 5/8, 7/8.
+    falling = [0.2 + 0.8 * (1 - math.sqrt(part)) for part in (1 / 8, 3 / 8, 5 / 8, 7 / 8)]
+    assert [s.multiplier(step) for step in range(8)] == pytest.approx([1, 1, 1, 1, *falling])
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine", "sqrt"])
+def test_stable_then_decay_does_not_know_its_end_until_the_decay(shape):
+    """Runs of 1,000 and of 100,000 steps take the same rates as long as both are on their plateaus."""
+    short, long = (Schedule(ScheduleSettings(shape=shape, decay_fraction=0.2), total) for total in (1000, 100_000))
+    assert [short.multiplier(step) for step in range(800)] == [long.multiplier(step) for step in range(800)]
+    assert short.multiplier(801) < long.multiplier(801) == 1
+    # Without a plateau they differ from the first step after the warmup.
+    short, long = (Schedule(ScheduleSettings(shape=shape, decay_fraction=1), total) for total in (1000, 100_000))
+    assert short.multiplier(20) < long.multiplier(20) < 1
 
 
 @given(forms, st.integers(2, 300), st.data())

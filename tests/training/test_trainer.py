@@ -264,20 +264,26 @@ def test_early_stop(run, config, data):
 
 
 class Clock:
-    """A machine whose clock goes by fixed amounts a look, and whose speed changes in the middle of the run."""
+    """A machine whose clock goes by fixed amounts a look, and whose speed changes on the way."""
 
-    def __init__(self):
-        self.now, self.looks = 0.0, 0
+    def __init__(self, change=1.75, after=300):
+        self.now, self.looks, self.change, self.after = 0.0, 0, change, after
 
     def __call__(self):
         self.looks += 1
-        self.now += 0.02 if self.looks < 300 else 0.035
+        self.now += 0.02 * (1 if self.looks < self.after else self.change)
         return self.now
 
 
-@pytest.mark.parametrize("first_guess", [20, 1_000_000])
-def test_a_run_by_the_clock_ends_in_time_with_its_decay_done(first_guess, run, config, data, monkeypatch):
-    monkeypatch.setattr("quire.training.trainer.time.perf_counter", Clock())
+@pytest.mark.parametrize(
+    ("first_guess", "change", "after"),
+    [(20, 1.75, 300), (1_000_000, 1.75, 300), (60, 0.5, 700), (60, 2.0, 700), (60, 0.5, 1350), (60, 2.0, 1350)],
+)
+def test_a_run_by_the_clock_ends_in_time_with_its_decay_done(
+    first_guess, change, after, run, config, data, monkeypatch
+):
+    """Within a tenth of 30 s, also where the machine gets twice as fast or slow after 14 s, or 3 s before the end."""
+    monkeypatch.setattr("quire.training.trainer.time.perf_counter", Clock(change, after))
     over = {"minutes": 0.5, "steps": first_guess, "sample_tokens": 0, "evaluation_interval": 100, "log_interval": 20}
     trainer = Trainer(run, config(training={**over, "checkpoint_interval": 1000}), data)
     state = trainer.run()

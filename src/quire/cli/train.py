@@ -133,6 +133,7 @@ def print_result(result: Any, seconds: float) -> None:
     from rich.table import Table
 
     from quire.model.size import count_parameters
+    from quire.training.memory import memory_account
 
     score, config = result.score, result.config
     loss_plot = next((plot for plot in result.plots if plot.name == "loss.png"), result.plots[0])
@@ -142,6 +143,7 @@ def print_result(result: Any, seconds: float) -> None:
         ("parameters", f"{count_parameters(config.model):,}"),
         ("steps", f"{result.steps:,}{early}"),
         ("time", f"{result.seconds:.0f} s of training, {seconds:.0f} s in all"),
+        ("memory", memory_account(config)),
         ("validation", f"{score.bits_per_byte:.4f} bits per byte, over {score.bytes:,} bytes"),
         ("", f"{score.nats_per_token:.4f} nats a token, perplexity {score.perplexity:.2f}"),
         ("", f"{score.accuracy:.1%} of next tokens guessed right"),

@@ -15,6 +15,7 @@ from quire.training.schedule import Schedule
 FIRST_REVISION_STEPS = 8
 SLOW_STEPS = 3
 REVISION_SECONDS = 5.0
+REVISION_SHARE = 0.04  # of the budget: a machine that gets twice as slow right after a look is noticed in time
 REVISION_TOLERANCE = 0.02
 
 
@@ -29,6 +30,7 @@ class RunLength:
         self.minutes = minutes
         self.settled = minutes is None
         self.revised_at = 0.0
+        self.interval = REVISION_SECONDS if minutes is None else min(REVISION_SECONDS, REVISION_SHARE * minutes * 60)
 
     def settle(self, state: TrainingState) -> None:
         """The run was interrupted: the length it had stays, so that the same checkpoint always gives the same weights.
@@ -40,7 +42,7 @@ class RunLength:
     def revise(self, state: TrainingState, pace: Pace, schedule: Schedule) -> None:
         """After a step: where it is time to, set the end of `schedule` and of `state` to where the budget ends."""
         first = state.step == FIRST_REVISION_STEPS
-        late = pace.steps >= SLOW_STEPS and state.seconds - self.revised_at > REVISION_SECONDS
+        late = pace.steps >= SLOW_STEPS and state.seconds - self.revised_at > self.interval
         if self.minutes is None or self.settled or not (first or late):
             return
         self.revised_at = state.seconds

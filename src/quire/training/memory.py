@@ -117,3 +117,13 @@ def peak_memory(device: str) -> int:
 def in_words(predicted: int, available: int) -> str:
     """Return for instance "needs about 0.9 of 24.0 GB"."""
     return f"needs about {predicted / 1e9:.1f} of {available / 1e9:.1f} GB"
+
+
+def memory_account(config: RunConfig) -> str:
+    """Return what this process used at most beside what was predicted, for instance "1.1 GB at most, ...".
+
+    Args:
+        config: the run that this process has trained.
+    """
+    peak = peak_memory(config.training.device)
+    return f"{peak / 1e9:.1f} GB at most, {predict_run_memory(config) / 1e9:.1f} GB were predicted"

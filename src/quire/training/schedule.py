@@ -1,5 +1,12 @@
 """The learning rate over a run: warmup, plateau, decay; and a length that may be revised, on record.
 
+With a plateau (`decay_fraction` below 1) this is the schedule called stable-then-decay, WSD or trapezoid: until the
+decay begins, nothing depends on how long the run will be. Without one (`decay_fraction` 1) it is the classical linear
+or cosine schedule. `shape` is the form of the decay in either.
+
+Source: Loshchilov and Hutter 2017 (arXiv:1608.03983) for the cosine; Hu et al. 2024, "MiniCPM" (arXiv:2404.06395) for
+WSD; Hägele et al. 2024 (arXiv:2405.18392) for the decay by one minus a square root.
+
 A run of N steps has a *progress* from 0 to 1. Where only a time is given, N is an estimate. Each revision of it
 adds a knot (step, progress): before the knot nothing changes, after it progress goes in a straight line to 1 at the
 new last step. The knots are saved with the run, so the learning rate of a step is a function of the step and the
@@ -21,12 +28,12 @@ from quire.settings import Settings
 class ScheduleSettings(Settings):
     """How the learning rate goes over a run."""
 
-    shape: Literal["linear", "cosine"] = "linear"
-    """The form of the decay."""
+    shape: Literal["linear", "cosine", "sqrt"] = "linear"
+    """The form of the decay: a straight line, half a cosine, or one minus a square root, which falls steeply first."""
     warmup_steps: int = Field(20, ge=0)
     """Steps over which the learning rate rises in a straight line from 0 to its peak."""
     decay_fraction: float = Field(0.6, ge=0, le=1)
-    """The last part of the run in which the learning rate decays; 1 decays from the start."""
+    """The last part of the run in which the rate decays, after a plateau (stable-then-decay); 1 has no plateau."""
     final_fraction: float = Field(0.0, ge=0, le=1)
     """The learning rate at the end, as a part of the peak."""
 
@@ -62,10 +69,14 @@ class Schedule:
             return warm
         # Progress at the middle of the step: the last step still moves, the first is not at the very peak of the line.
         here = min(1.0, (self.progress(step) + self.progress(step + 1)) / 2)
-        decayed = max(
-            0.0, (here - (1 - s.decay_fraction)) / s.decay_fraction
-        )  # 0 at the start of the decay, 1 at the end
-        falling = 1 - decayed if s.shape == "linear" else 0.5 * (1 + math.cos(math.pi * decayed))
+        # 0 at the start of the decay, 1 at the end
+        decayed = max(0.0, (here - (1 - s.decay_fraction)) / s.decay_fraction)
+        if s.shape == "linear":
+            falling = 1 - decayed
+        elif s.shape == "cosine":
+            falling = 0.5 * (1 + math.cos(math.pi * decayed))
+        else:
+            falling = 1 - math.sqrt(decayed)
         return warm * (s.final_fraction + (1 - s.final_fraction) * falling)
 
     def revise(self, step: int, total_steps: int) -> None:
