@@ -16,6 +16,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from fixtures.pdfs import blank, claiming, pdf, printed
 from quire.documents.document import Document, LeftOut
+from quire.documents.formats.pdf_lines import _cells
 from quire.documents.read import DroppedFile, read_bytes
 from quire.documents.settings import ReadSettings
 from quire.errors import PasswordError, ReadError
@@ -125,6 +126,40 @@ def test_a_table_is_rows_with_tabs_where_it_stands() -> None:
 
     rows = "\n".join("\t".join(row) for row in table)
     assert text_of(painted([page])) == f"{prose(1, 60)}\n\n{rows}\n\n{prose(2, 60)}"
+
+
+@pytest.mark.parametrize("hyphen", [False, True])
+def test_a_note_at_the_foot_of_a_column_stands_behind_the_sentence_that_it_cuts(hyphen: bool) -> None:
+    sentence, rest = f"{prose(1, 100)}.", prose(3, 40)
+    note = "1 The notes of the first year are lost."
+    rows = simpleSplit(sentence, "Helvetica", 10, 220)
+    left, right = rows[:-3], rows[-3:]
+    if hyphen:
+        start, _, word = left[-1].rpartition(" ")
+        left[-1], right[0] = f"{start} {word[:3]}-", f"{word[3:]} {right[0]}"
+
+    def page(canvas: Canvas) -> None:
+        canvas.setFont("Helvetica", 10)
+        for i, row in enumerate(left):
+            canvas.drawString(50, 700 - 12 * i, row)
+        set_in(canvas, note, 50, 685 - 12 * len(left), size=7)
+        canvas.setFont("Helvetica", 10)
+        for i, row in enumerate(right):
+            canvas.drawString(310, 700 - 12 * i, row)
+        canvas.drawString(320, 664, rest[: rest.index(" ", 30)])
+        set_in(canvas, rest[rest.index(" ", 30) + 1 :], 310, 652)
+
+    assert text_of(painted([page])).split() == f"{sentence} {note} {rest}".split()
+
+
+def test_a_note_below_a_whole_sentence_stays_at_the_foot_of_its_column() -> None:
+    def page(canvas: Canvas) -> None:
+        below = set_in(canvas, prose(1, 60) + ".", 50, 700)
+        set_in(canvas, "1 The notes are lost.", 50, below - 15, size=7)
+        set_in(canvas, prose(2, 60), 310, 700)
+
+    text = text_of(painted([page]))
+    assert text == f"{prose(1, 60)}.\n\n1 The notes are lost.\n\n{prose(2, 60)}"
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
@@ -336,6 +371,13 @@ def test_lines_without_ink_are_read_too() -> None:
         b"/Contents 4 0 R /Resources << /Font << /F 5 0 R", b"/Contents 8 0 R /Resources << /Font << /F 6 0 R"
     )
     assert text_of(data).split() == ["Words", "that", "save"] * 2
+
+
+def test_a_blank_that_is_drawn_is_no_cell() -> None:
+    # Some fonts have ink in their blank, and it stands before the first cell of a row.
+    rects = [(left, 10.0, left + 5, 0.0) for left in (0.0, 100.0, 200.0)]
+    cells = list(_cells(" a b", 0, [1, 3], rects, [1, 2], (0, 10.0, False), []))
+    assert [cell[:3] for cell in cells] == [("a", 1, rects[1:2]), ("b", 3, rects[2:])]
 
 
 def test_bullets_of_symbol_fonts() -> None:

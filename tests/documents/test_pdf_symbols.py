@@ -18,7 +18,10 @@ def typeset(*pieces: tuple[str, str], symbols: str = "CMSY10", large: str = "CME
     # Names of glyphs that PDFium does not know, as those of the fonts are.
     encodings = {
         "symbols": (symbols, "48 /prime 54 /negationslash 107 /bardbl"),
-        "large": (large, "18 /parenleftbigg /parenrightbigg 88 /summationdisplay 98 /hatwide"),
+        "large": (
+            large,
+            "10 /angbracketleftbig 12 /vextendsingle /vextenddouble 18 /parenleftbigg /parenrightbigg 88 /summationdisplay 98 /hatwide",
+        ),
     }
     fonts = "/text << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
     for name, (font, codes) in encodings.items():
@@ -56,6 +59,11 @@ def test_sums_norms_brackets_and_struck_signs_are_what_a_reader_sees() -> None:
 def test_letters_of_other_fonts_are_letters(font: str) -> None:
     data = typeset(("text", "kick "), ("symbols", "k0"), ("text", " and "), ("large", "XX"), symbols=font, large=font)
     assert read(data) == "kick k0 and XX"
+
+
+def test_bars_and_brackets_whose_codes_are_line_ends_end_no_line() -> None:
+    pieces = [("text", "the norm "), ("large", "\\015\\014"), ("text", "x"), ("large", "\\012\\015"), ("text", " here")]
+    assert read(typeset(*pieces)) == "the norm \u2016|x\u27e8\u2016 here"
 
 
 def test_no_character_moves() -> None:

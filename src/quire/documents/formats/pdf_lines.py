@@ -150,7 +150,8 @@ def _cells(
     for begin, end, first, last in zip([0, *cuts], [*cuts, len(said)], [0, *gaps], [*gaps, len(rects)], strict=True):
         cell = said[begin:end].rstrip()
         cell = _edited(cell, place + begin, edits) if edits and edits[0][0] < place + begin + len(cell) else cell
-        yield cell, place + begin, rects[first:last], *style
+        if cell:  # a blank may stand before the first cell
+            yield cell, place + begin, rects[first:last], *style
 
 
 def _gaps(said: str, rects: list[_Rect], size: float) -> list[int]:

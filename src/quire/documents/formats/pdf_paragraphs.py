@@ -91,6 +91,7 @@ def text_of(lines: Sequence[TextLine], *, rejoin: bool = True) -> str:
             blocks[-1].append(row)
         else:
             blocks.append([row])
+    blocks = _sentences_whole(blocks)
     height = max(height, 1e-3)
     edges = Counter(round(row.right / (_SAME_EDGE * height)) for row in rows)
     parts: list[str] = []
@@ -99,6 +100,47 @@ def text_of(lines: Sequence[TextLine], *, rejoin: bool = True) -> str:
             parts.append(_between_blocks(blocks[number - 1], block, parts[-1]))
         _write(block, height, edges, parts)
     return _joined(parts)
+
+
+def _sentences_whole(blocks: list[list[_Row]]) -> list[list[_Row]]:
+    """Return `blocks` with the notes at the foot of a column behind the paragraph that they cut in two."""
+    ordered = list(blocks)
+    for number in range(len(ordered) - 2):
+        body, end = ordered[number], number + 1
+        while end < len(ordered) and _is_note(ordered[end], body):
+            end += 1
+        if end == number + 1 or end == len(ordered) or not _goes_on(body, ordered[end], ordered[number + 1]):
+            continue
+        rest = ordered[end]
+        cut = next((n for n in range(1, len(rest)) if _is_new_paragraph(rest[n - 1], rest[n])), len(rest))
+        parts = [rest[:cut], *ordered[number + 1 : end], *([rest[cut:]] if cut < len(rest) else [])]
+        if cut < len(rest):
+            rest[cut].close = False
+        ordered[number + 1 : end + 1] = parts
+    return ordered
+
+
+def _is_note(block: Sequence[_Row], body: Sequence[_Row]) -> bool:
+    """Whether a block stands in smaller type below another, in its column."""
+    left, right = min(row.left for row in body), max(row.right for row in body)
+    below = block[0].top > body[-1].bottom and block[0].left < right and block[0].right > left
+    return below and block[0].size < (1 - _SAME_SIZE / 2) * body[-1].size
+
+
+def _goes_on(body: Sequence[_Row], block: Sequence[_Row], note: Sequence[_Row]) -> bool:
+    """Whether the last sentence of `body` ends in `block`, which begins the column beside it, above its note."""
+    first, last = block[0], body[-1]
+    beside = first.left > max(row.right for row in body) and first.bottom < note[0].top
+    same_size = abs(first.size - last.size) <= _SAME_SIZE * last.size
+    if len(body) < _FEW or not beside or not same_size or last.as_is:
+        return False
+    return first.text[0].islower() and (last.text[-1] == HYPHENATED or not _ENDED.search(last.text))
+
+
+def _is_new_paragraph(before: _Row, row: _Row) -> bool:
+    indent = row.left - before.left
+    short = before.right < row.right - _INDENT * (row.bottom - row.top)
+    return _ENDED.search(before.text) is not None and (short or indent > _INDENT * (row.bottom - row.top))
 
 
 def _joined(parts: list[str]) -> str:

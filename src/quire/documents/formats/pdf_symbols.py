@@ -62,6 +62,7 @@ _LATIN_MODERN = {"Sy": "SY", "Ex": "EX", "It": "MI"}
 # looked at last, so that most of a page is skipped by its characters. A page without these has none of the others.
 _SUSPECT = re.compile(
     r"[hk](?<![^\W_].)|[P-Z](?<![^\W_].)(?![^\W\d_]{3})|6(?= ?[=∈⊂⊆∼≡<>≤≥])|[\x01-\x08\x0b\x0c\x0e-\x1f<\[]"
+    r"|\r(?!\n)|\n(?<!\r\n)"
 )
 _OTHERS = re.compile(rf"[bik](?![^\W_])|[a-z](?<![^\W_].)(?![^\W_])|0(?<=[a-zA-Z)]0)|{_NOT}|{_SUSPECT.pattern}")
 
