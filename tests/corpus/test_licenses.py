@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quire.corpus.licenses import license_of, notice_of
+from quire.corpus.measure import Measuring, measured
+from quire.documents.document import Document
 
 AS_IS = 'THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED.'
 GNU = (
@@ -123,3 +125,13 @@ def test_other_words_are_another_notice():
     one = notice_of(in_comment(NOTICES["MIT"], "hashes", 70))
     other = notice_of(in_comment(NOTICES["MIT"] + " With one more sentence.", "hashes", 70))
     assert one.digest != other.digest
+
+
+@pytest.mark.parametrize("name", NOTICES)
+def test_a_document_of_code_says_what_its_head_states(name):
+    text = in_comment(f"Copyright 2000 The authors. {NOTICES[name]}", "slashes", 60) + "int x;\n"
+    document, measure = measured(Document(text, "x.c", "text/x-c", "", language="C"), Measuring())
+    assert (document.license, measure.notice) == (license_of(text), notice_of(text))
+    assert document.license == name
+    stated, _ = measured(Document(text, "x.c", "text/x-c", "", language="C", license="Zlib"), Measuring())
+    assert stated.license == "Zlib"

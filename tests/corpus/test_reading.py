@@ -3,11 +3,12 @@
 import os
 
 import marked_reader
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quire.corpus import packing
-from quire.corpus.measure import Measuring, measured, unpack_measures
+from quire.corpus.measure import Measuring, measured, pack_measures, unpack_measures
 from quire.corpus.packing import pack, unpack
 from quire.corpus.reading import Task, read_task
 from quire.documents.document import Document, LeftOut, Span
@@ -56,6 +57,18 @@ def test_large_readings_are_cut_into_parts(monkeypatch):
     assert [document for part in parts for document in unpack(part, "x")] == several
 
 
+@pytest.mark.parametrize("count", [1, 2, 400])
+def test_few_measures_and_many_come_back(count):
+    several = [Document("words of it " * number, "x", "text/plain", "") for number in range(1, count + 1)]
+    kept = [measured(document, Measuring())[1] for document in several]
+    assert list(unpack_measures(pack_measures(kept))) == kept
+
+
+def test_what_is_measured_does_not_depend_on_who_encodes_the_text():
+    document = Document("Grüße, “words” of it 😀 " * 30, "x", "text/plain", "")
+    assert measured(document, Measuring(), document.text.encode()) == measured(document, Measuring())
+
+
 def read(path, size=None, known=()):
     size = path.stat().st_size if size is None else size
     return read_task(
@@ -66,8 +79,10 @@ def read(path, size=None, known=()):
 def test_lone_surrogates_become_replacement_characters_in_their_places(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("surrogate")
-    (document,) = unpack(read(path).parts[0], "x.txt")
+    reading = read(path)
+    (document,) = unpack(reading.parts[0], "x.txt")
     assert document.text == "half \ufffd a character"
+    assert reading.text_bytes == len(document.text.encode())
 
 
 def test_a_missing_file_a_known_one_and_one_too_large_to_hash(tmp_path):

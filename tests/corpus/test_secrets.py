@@ -1,6 +1,7 @@
 """Every valid number is found wherever it stands, and with one digit changed it is not."""
 
 import itertools
+import re
 import string
 import time
 import zlib
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quire.corpus import hints
 from quire.corpus.secrets import _IBAN_LENGTHS, KINDS, find_secrets, is_iban, is_luhn
 
 digits = st.text(string.digits, min_size=20, max_size=20)
@@ -113,6 +115,10 @@ FOUND = [
         "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
         "web-token",
     ),
+    ("eyJhbGciOiJIUzI1NiJ9.eyJhIjoiYmMifQ." + "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U", "web-token"),
+    ("SG." + "Zx9_kQ2mN4pR7sT1vW3yAb" + "." + "dozjgNryP4J3jVmNHl0w5NXgL0n3I9PlFUP0THsR8Ua", "sendgrid-key"),
+    ("4111 1111 1111 1111", "card"),
+    ("DE89 3704 0044 0532 0130 00", "iban"),
     ("jane.doe+list@mail.quire-books.co.uk", "email"),
     ("j@bücher.de".replace("ü", "ue"), "email"),
 ]
@@ -122,6 +128,35 @@ FOUND = [
 def test_each_kind_is_found_whole(value, kind):
     assert of_kind(f"before {value} after", kind) == [value]
     assert of_kind(f'key = "{value}"', kind) == [value]
+
+
+@pytest.mark.parametrize(("value", "kind"), FOUND, ids=[kind for _, kind in FOUND])
+def test_the_size_of_blocks_and_the_place_in_them_change_nothing(value, kind, monkeypatch):
+    monkeypatch.setattr(hints, "_BLOCK", 64)
+    for place in range(70):
+        text = f"{'é' * place} {value} {'words ' * 20}"
+        assert of_kind(text, kind) == [value]
+
+
+pieces = st.text("aA0_-. é日", max_size=9) | st.text("aA0_-", min_size=18, max_size=40) | cards() | ibans()
+
+
+@given(st.lists(pieces, max_size=12).map(" ".join), st.sampled_from([8, 64, 1 << 16]))
+def test_where_there_is_no_hint_there_is_nothing(text, block):
+    before = hints._BLOCK
+    hints._BLOCK = block
+    try:
+        hinted = hints.hints_of(text)
+    finally:
+        hints._BLOCK = before
+    for run in re.finditer(r"[A-Za-z0-9_-]{20,}", text):
+        for start in range(max(0, run.start() - 3), run.end() - 10):
+            part = text[start : start + 11].encode("latin-1", "replace")
+            assert any(part in seen for seen in hinted.runs)
+    for number in re.finditer(r"(?=[0-9])", text):
+        if sum(char.isdigit() for char in text[number.start() : number.start() + 16]) >= 13:
+            assert number.start() // 4 * 4 in hinted.digits
+    assert hinted.capitals == [pair.start() for pair in re.finditer(r"(?=[A-Z]{2}[0-9]{2})", text)]
 
 
 @pytest.mark.parametrize(

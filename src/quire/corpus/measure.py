@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from quire.corpus.language import language_of
-from quire.corpus.licenses import Notice, license_of, notice_of
+from quire.corpus.licenses import Notice, license_of, may_state, notice_of
 from quire.corpus.quality import Quality, quality_of
 from quire.corpus.secrets import Finding, find_secrets
 from quire.corpus.shingles import SHINGLE_WORDS, Hashes, Places, Signatures, algorithm, shingles, signatures
@@ -24,6 +24,9 @@ from quire.documents.document import Document
 
 VERSION = 2
 """Raised whenever something would be measured otherwise, so that it is measured anew."""
+
+PLAIN_BYTES = 1000
+"""As many bytes of JSON are packed as they are: compressing those of one small file costs as much as its signature."""
 
 TABLES = frozenset(
     (
@@ -107,17 +110,25 @@ class Measure:
     signature: bytes
 
 
-def measured(document: Document, measuring: Measuring) -> tuple[Document, Measure]:
-    """Return the document with its language and licence, and what is measured of it."""
+def measured(document: Document, measuring: Measuring, encoded: bytes | None = None) -> tuple[Document, Measure]:
+    """Return the document with its language and licence, and what is measured of it.
+
+    Args:
+        document: as it was read.
+        measuring: what is measured.
+        encoded: its text in UTF-8, where the caller has it.
+    """
     text = document.text
-    encoded = text.encode()
+    if encoded is None:
+        encoded = text.encode()
     code = document.language is not None
     prose = not code and document.media_type not in TABLES
     notice = None
-    if code:
+    if code and may_state(text):
         notice = notice_of(text)
-        if document.license is None:
-            document = replace(document, license=license_of(text))
+        stated = license_of(text) if document.license is None else None
+        if stated is not None:
+            document = replace(document, license=stated)
     elif prose:
         document = replace(document, language=language_of(text))
     # Two small files under the same long licence notice are not the same file.
@@ -186,7 +197,7 @@ def _packed(rows: Signatures) -> bytes:
 
 
 def pack_measures(measures: Sequence[Measure]) -> bytes:
-    """Return the measures as bytes: the numbers as compressed JSON, and the signatures as they are, behind."""
+    """Return the measures as bytes: the numbers as JSON, compressed unless they are few, and the signatures behind."""
     rows, raw = [], []
     for measure in measures:
         notice, quality = measure.notice, measure.quality
@@ -206,7 +217,9 @@ def pack_measures(measures: Sequence[Measure]) -> bytes:
             ]
         )
         raw += [measure.signature, *(part.signature for part in measure.paragraphs)]
-    head = zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
+    head = json.dumps(rows, separators=(",", ":")).encode()
+    if len(head) > PLAIN_BYTES:
+        head = zlib.compress(head, 1)
     return b"".join((struct.pack("<I", len(head)), head, *raw))
 
 
@@ -214,7 +227,8 @@ def unpack_measures(data: bytes) -> Iterator[Measure]:
     """Yield what `pack_measures` packed."""
     (size,) = struct.unpack_from("<I", data)
     place = 4 + size
-    for row in json.loads(zlib.decompress(data[4:place])):
+    head = data[4:place]
+    for row in json.loads(head if head.startswith(b"[") else zlib.decompress(head)):
         member, prose, digest, characters, text_bytes, ocr_confidence, quality, notice, findings, parts, length = row
         signature = data[place : place + length]
         place += length

@@ -34,8 +34,8 @@ def pack(parts: Iterable[Part], measuring: Measuring) -> Iterator[Packed]:
     characters = 0
     for part in parts:
         if isinstance(part, Document):
-            document, measure = measured(part, measuring)
-            texts.append(document.text.encode())
+            texts.append(part.text.encode())
+            document, measure = measured(part, measuring, texts[-1])
             spans = [[span.start, span.end, span.page, span.byte_start, span.byte_end] for span in document.pages]
             values = {name: getattr(document, name) for name in _FIELDS}
             rows.append({**values, "pages": spans, "bytes": len(texts[-1])})

@@ -156,10 +156,11 @@ class _Count:
     def of(self, parts: Iterable[Part]) -> Iterator[Part]:
         """Yield the parts; a document of white space becomes a member left out, or nothing if it is none."""
         for part in parts:
-            if isinstance(part, Document) and part.text.strip():
+            if isinstance(part, Document) and part.text and not part.text.isspace():
+                document, text_bytes = _clean(part)
                 self.documents += 1
-                self.text_bytes += len(part.text.encode("utf-8", "replace"))
-                yield _clean(part)
+                self.text_bytes += text_bytes
+                yield document
             elif isinstance(part, LeftOut):
                 yield self._left_out(part)
             elif part.member is not None:
@@ -183,16 +184,22 @@ def _sentence(error: ReadError, task: Task) -> str:
 def _sha256(path: bytes) -> str:
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
-        while block := file.read(1 << 20):
+        while block := file.read(1 << 18):  # still in the cache when it is hashed
             digest.update(block)
     return digest.hexdigest()
 
 
-def _clean(document: Document) -> Document:
-    """Broken fonts give lone surrogates, which no UTF-8 file can hold: each becomes U+FFFD, so that spans still fit."""
-    if LONE_SURROGATE.search(document.text + (document.member or "")) is None:
-        return document
-    values = {name: getattr(document, name) for name in Document.__slots__}
-    for name in ("text", "member"):
-        values[name] = values[name] and LONE_SURROGATE.sub("\ufffd", values[name])
-    return Document(**values)
+def _clean(document: Document) -> tuple[Document, int]:
+    """Return a document that UTF-8 can hold, and how many bytes its text has there.
+
+    Broken fonts give lone surrogates, which no UTF-8 file can hold: each becomes U+FFFD, so that spans still fit.
+    """
+    text, member = document.text, document.member
+    try:
+        if member is not None:
+            member.encode()
+        return document, len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        text = LONE_SURROGATE.sub("\ufffd", text)
+        member = member and LONE_SURROGATE.sub("\ufffd", member)
+        return replace(document, text=text, member=member), len(text.encode())

@@ -14,9 +14,8 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
+from quire.corpus.hints import FEWEST_CHARACTERS, Hints, hints_of
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,6 +30,7 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class _Token:
     kind: str
+    signs: tuple[bytes, ...]  # one of them is in every token of the kind
     pattern: re.Pattern[str]
     check: Callable[[str], bool]
 
@@ -66,35 +66,35 @@ _KEY_BLOCK = re.compile(
 )
 
 
-def _token(kind: str, pattern: str, check: Callable[[str], bool] = _is_mixed) -> _Token:
-    return _Token(kind, re.compile(rf"(?<![A-Za-z0-9_])(?:{pattern})(?![A-Za-z0-9_])"), check)
+def _token(kind: str, signs: bytes, pattern: str, check: Callable[[str], bool] = _is_mixed) -> _Token:
+    whole = re.compile(rf"(?<![A-Za-z0-9_])(?:{pattern})(?![A-Za-z0-9_])")
+    return _Token(kind, tuple(signs.split()), whole, check)
 
 
 _TOKENS = (
-    _token("github-token", r"gh[pousr]_[A-Za-z0-9]{36}", _has_crc),
-    _token("github-token", r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
-    _token("npm-token", r"npm_[A-Za-z0-9]{36}", _has_crc),
-    _token("gitlab-token", r"glpat-[A-Za-z0-9_-]{20}"),
-    _token("aws-key", r"A[KS]IA[A-Z2-7]{16}"),
-    _token("google-key", r"AIza[A-Za-z0-9_-]{35}"),
-    _token("slack-token", r"xox[abeprs]-[0-9]{6,}-[A-Za-z0-9-]{16,200}"),
-    _token("stripe-key", r"[rs]k_live_[A-Za-z0-9]{24,99}"),
-    _token("openai-key", r"sk-[A-Za-z0-9_-]{16,180}T3BlbkFJ[A-Za-z0-9_-]{16,180}"),
-    _token("anthropic-key", r"sk-ant-[a-z0-9]{3,8}-[A-Za-z0-9_-]{80,120}"),
-    _token("huggingface-token", r"hf_[A-Za-z]{34}"),
-    _token("sendgrid-key", r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}"),
-    _token("pypi-token", r"pypi-AgE[A-Za-z0-9_-]{50,500}"),
-    _token("web-token", r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,}", _is_web_token),
+    _token("github-token", b"ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{36}", _has_crc),
+    _token("github-token", b"github_pat_", r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
+    _token("npm-token", b"npm_", r"npm_[A-Za-z0-9]{36}", _has_crc),
+    _token("gitlab-token", b"glpat-", r"glpat-[A-Za-z0-9_-]{20}"),
+    _token("aws-key", b"AKIA ASIA", r"A[KS]IA[A-Z2-7]{16}"),
+    _token("google-key", b"AIza", r"AIza[A-Za-z0-9_-]{35}"),
+    _token("slack-token", b"xox", r"xox[abeprs]-[0-9]{6,}-[A-Za-z0-9-]{16,200}"),
+    _token("stripe-key", b"k_live_", r"[rs]k_live_[A-Za-z0-9]{24,99}"),
+    _token("openai-key", b"T3BlbkFJ", r"sk-[A-Za-z0-9_-]{16,180}T3BlbkFJ[A-Za-z0-9_-]{16,180}"),
+    _token("anthropic-key", b"sk-ant-", r"sk-ant-[a-z0-9]{3,8}-[A-Za-z0-9_-]{80,120}"),
+    _token("huggingface-token", b"hf_", r"hf_[A-Za-z]{34}"),
+    _token("sendgrid-key", b"SG.", r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}"),
+    _token("pypi-token", b"pypi-AgE", r"pypi-AgE[A-Za-z0-9_-]{50,500}"),
 )
-_SIGNS = (
-    *(b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_", b"npm_", b"glpat-", b"AKIA", b"ASIA", b"AIza"),
-    *(b"xox", b"k_live_", b"T3BlbkFJ", b"sk-ant-", b"hf_", b"SG.", b"pypi-AgE", b"eyJ"),
+_SIGNS = [(sign, token) for token in _TOKENS for sign in token.signs]
+
+# The first two parts of a JSON Web Token are JSON objects in base64, and may be short.
+_WEB_TOKEN = _token(
+    "web-token", b".eyJ", r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,}", _is_web_token
 )
 
-# Every token is a run of at least 20 of these characters, of which text has few: to find such runs is to find 20 equal
-# bytes in a row.
-_RUN = b"x" * 20
-_IN_TOKEN = bytes(ord("x") if (chr(code).isalnum() and code < 128) or code in b"_.-" else 0 for code in range(256))
+# Every token is a run of these characters.
+_IN_TOKEN = bytes((chr(code).isalnum() and code < 128) or code in b"_.-" for code in range(256))
 
 # RFC 5322 allows far more; this is what addresses in use look like. The last part is letters: "x@2x.png" is a picture.
 _EMAIL = re.compile(
@@ -111,6 +111,7 @@ _CARD = re.compile(
     r"(?<![A-Za-z0-9_.,:/-])[2-6](?:\d{12,18}|\d{3}([ -])\d{4}\1\d{4}\1\d{4}(\1\d{1,3})?|\d{3}([ -])\d{6}\3\d{4,5})"
     r"(?![A-Za-z0-9_]|[.,:-]\d)"
 )
+_REACH = 28  # a number begins in the four characters of a hint and has 23 at most; two behind it are looked at
 
 # First digits and lengths of the cards in use (ISO/IEC 7812; the issuers' own pages).
 _ISSUERS = re.compile(
@@ -146,14 +147,16 @@ _IBAN_LENGTHS = {
 }
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,29}")
 
-KINDS = ("private-key", "email", "card", "iban", *dict.fromkeys(token.kind for token in _TOKENS))
+KINDS = ("private-key", "email", "card", "iban", *dict.fromkeys(token.kind for token in (*_TOKENS, _WEB_TOKEN)))
 """Every kind that is searched for."""
 
 
 def find_secrets(text: str) -> list[Finding]:
     """Return what is found in `text`, in order and without overlap."""
-    data = text.encode("latin-1", "replace")  # one byte a character, whatever it is
-    found = [*_keys(text), *_tokens(text, data), *_emails(text), *_numbers(text, data)]
+    found = [*_keys(text), *_emails(text)]
+    if len(text) >= FEWEST_CHARACTERS:
+        hints = hints_of(text)
+        found += [*_tokens(text, hints), *_numbers(text, hints)]
     kept: list[Finding] = []
     for finding in sorted(found, key=lambda finding: (finding.start, -finding.end, finding.kind)):
         if not kept or finding.start >= kept[-1].end:
@@ -172,23 +175,27 @@ def _keys(text: str) -> Iterator[Finding]:
             yield Finding(match.start(), match.end(), "private-key")
 
 
-def _tokens(text: str, data: bytes) -> Iterator[Finding]:
-    runs = data.translate(_IN_TOKEN)
-    bounds = []
-    start = runs.find(_RUN)
-    while start >= 0:
-        end = runs.find(b"\0", start)
-        end = len(runs) if end < 0 else end
-        bounds.append((start, end))
-        start = runs.find(_RUN, end)
-    together = b" ".join([data[start:end] for start, end in bounds])
-    if not any(sign in together for sign in _SIGNS):
+def _tokens(text: str, hints: Hints) -> Iterator[Finding]:
+    """Look for tokens in the long runs that hold a sign of one."""
+    if not hints.runs:
         return
-    for start, end in bounds:
-        for token in _TOKENS:
+    together = b" ".join(hints.runs)
+    signs = [(sign, token) for sign, token in _SIGNS if sign in together]
+    if ".eyJ" in text:
+        signs.append((b".eyJ", _WEB_TOKEN))
+    if not signs:
+        return
+    data = text.encode("latin-1", "replace")  # one byte a character, whatever it is
+    kinds = data.translate(_IN_TOKEN)
+    for sign, token in signs:
+        place = data.find(sign)
+        while place >= 0:
+            start, end = kinds.rfind(b"\0", 0, place) + 1, kinds.find(b"\0", place)
+            end = len(kinds) if end < 0 else end
             for match in token.pattern.finditer(text, start, end):
                 if token.check(match[0]):
                     yield Finding(match.start(), match.end(), token.kind)
+            place = data.find(sign, end)
 
 
 def _emails(text: str) -> Iterator[Finding]:
@@ -210,28 +217,25 @@ def _emails(text: str) -> Iterator[Finding]:
 # ---- numbers with check digits --------------------------------------------------------------------------------------
 
 
-def _numbers(text: str, data: bytes) -> Iterator[Finding]:
-    """Look for card and bank account numbers only where digits stand close together."""
-    codes = np.frombuffer(data, dtype=np.uint8)
-    digits = np.flatnonzero((codes - np.uint8(48)) < 10)
-    if len(digits) >= 13:
-        # 13 digits within 13 + 6 characters: up to six spaces or hyphens between them.
-        dense = np.flatnonzero(digits[12:] - digits[:-12] <= 18)
-        for start, end in _stretches(digits[dense], 26):
-            yield from _cards(text, start, end)
-    pairs = digits[:-1][(np.diff(digits) == 1) & (digits[:-1] >= 2)]
-    upper = (codes[pairs - 1] - np.uint8(65) < 26) & (codes[pairs - 2] - np.uint8(65) < 26)
-    for place in pairs[upper].tolist():
-        yield from _ibans(text, place - 2)
+def _numbers(text: str, hints: Hints) -> Iterator[Finding]:
+    """Look for card and bank account numbers only where there is a hint of one."""
+    for start, end in _stretches(hints.digits):
+        yield from _cards(text, start, end)
+    for place in hints.capitals:
+        yield from _ibans(text, place)
 
 
-def _stretches(places: np.ndarray[Any, np.dtype[np.int64]], reach: int) -> Iterator[tuple[int, int]]:
-    """Yield where places less than `reach` apart begin, and `reach` after where they end."""
-    if not len(places):
-        return
-    cuts = np.flatnonzero(np.diff(places) > reach) + 1
-    for run in np.split(places, cuts):
-        yield int(run[0]), int(run[-1]) + reach
+def _stretches(places: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield where places begin from which a number may reach to the next one, and how far the last may reach."""
+    start = end = -1
+    for place in places:
+        if place > end:
+            if end >= 0:
+                yield start, end
+            start = place
+        end = place + _REACH
+    if end >= 0:
+        yield start, end
 
 
 def _cards(text: str, start: int, end: int) -> Iterator[Finding]:

@@ -21,66 +21,72 @@ Signatures = np.ndarray[Any, np.dtype[np.uint16]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
-_BLOCK = 1 << 16  # characters hashed at once: 7.3 ms a MB, where blocks of 2**20, too large for the cache, take 12.9
+_BLOCK = 1 << 16  # characters hashed at once: what is computed of them stays in the cache of a core
 _OVERLAP = 4096  # of two blocks: more than a run of words of text
 
 # Letters and digits of ASCII in lower case, bytes of characters beyond it, and 0 for everything else.
 _WORDS = bytes(code if code > 127 else ord(chr(code).lower()) if chr(code).isalnum() else 0 for code in range(256))
-_ODD = np.array([2 * (0x9E3779B97F4A7C15 * offset % (1 << 63)) + 1 for offset in range(SHINGLE_WORDS)], dtype=np.uint64)
+_ODD = [np.uint64(2 * (0x9E3779B97F4A7C15 * offset % (1 << 63)) + 1) for offset in range(SHINGLE_WORDS)]
 _MASKS = np.array([(1 << 8 * length) - 1 for length in range(9)], dtype=np.uint64)
+_BEFORE, _BEHIND = b"\0", bytes(8)  # so that the first word has an edge, and the last one eight bytes to be read
+
+# The last step of splitmix64 (Steele, Lea and Flood 2014): shifts to the right, and factors.
+_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
+_FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 def shingles(text: str) -> tuple[Hashes, Places]:
     """Return the shingles of `text` in order, with repeats, and the character that each begins at."""
+    if len(text) <= _BLOCK + _OVERLAP:
+        return _shingles_of_block(text)
     found, places, start = [], [], 0
     while True:
         hashes, begins = _shingles_of_block(text[start : start + _BLOCK + _OVERLAP])
         last = start + _BLOCK + _OVERLAP >= len(text)
-        inside = (begins < _BLOCK) | last
-        found.append(hashes[inside])
-        places.append(begins[inside] + start)
+        inside = len(begins) if last else int(np.searchsorted(begins, _BLOCK))
+        found.append(hashes[:inside])
+        places.append(begins[:inside] + start)
         if last:
             return np.concatenate(found), np.concatenate(places)
         # The next block begins with a word, so that none is cut in two.
-        beyond = begins[~inside]
-        start += int(beyond[0]) if len(beyond) else _BLOCK
+        start += int(begins[inside]) if inside < len(begins) else _BLOCK
 
 
 def _shingles_of_block(text: str) -> tuple[Hashes, Places]:
     data, whole, positions = _word_bytes(text)
     inside = data != 0
-    first = inside.copy()
-    first[1:] &= ~inside[:-1]
+    edges = np.flatnonzero(inside[1:] != inside[:-1])  # where words begin and end, in turn
+    starts, ends = edges[::2], edges[1::2]
     if whole is not None:
-        first |= inside & whole
-    starts = np.flatnonzero(first)
+        first = inside[1:-8] & whole
+        first[starts] = True
+        starts = np.flatnonzero(first)
+        ends = np.minimum(ends[np.searchsorted(ends, starts, side="right")], np.append(starts[1:], len(whole)))
     count = len(starts) - SHINGLE_WORDS + 1
     if count <= 0:
         return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
-    last = inside.copy()
-    last[:-1] &= ~inside[1:]
-    ends = np.flatnonzero(last) + 1
-    if whole is not None:
-        ends = np.minimum(ends[np.searchsorted(ends, starts, side="right")], np.append(starts[1:], len(data)))
     words = _hash_words(data, starts, ends)
-    hashes = words[:count].copy()
+    hashes, scratch = words[:count].copy(), np.empty(count, dtype=np.uint64)
     for offset in range(1, SHINGLE_WORDS):  # one word here is not the same word there
-        hashes += words[offset : offset + count] * _ODD[offset]
-    hashes = _mix(hashes)
-    begins = starts[:count].astype(np.int64)
-    return hashes, begins if positions is None else positions[begins]
+        np.multiply(words[offset : offset + count], _ODD[offset], out=scratch)
+        hashes += scratch
+    begins = starts[:count]
+    return _mix(hashes, scratch), begins if positions is None else positions[begins]
 
 
 def _word_bytes(text: str) -> tuple[Bytes, Flags | None, Places | None]:
-    """Return the text's words in UTF-8 and lower case with 0 between them, where a word begins inside of a run, and the
-    character that each byte is of; None where no word begins so, and where characters are bytes.
+    """Return the text's words in UTF-8 and lower case with 0 between them, one before and eight behind; where a word
+    begins inside of a run, and the character that each byte is of; None where no word begins so, and where characters
+    are bytes.
     """
     if text.isascii():
-        return np.frombuffer(text.encode("ascii").translate(_WORDS), dtype=np.uint8), None, None
+        words = text.encode("ascii").translate(_WORDS)
+        return np.frombuffer(b"".join((_BEFORE, words, _BEHIND)), dtype=np.uint8), None, None
     lowered = text.lower()
     encoded = (lowered if len(lowered) == len(text) else text).encode()
     bare = np.frombuffer(encoded, dtype=np.uint8)
-    data = np.frombuffer(encoded.translate(_WORDS), dtype=np.uint8).copy()
+    padded = np.frombuffer(bytearray().join((_BEFORE, encoded.translate(_WORDS), _BEHIND)), dtype=np.uint8)
+    data = padded[1:-8]
     # Signs and punctuation: U+0080 to U+00BF is C2 and another byte, U+2000 to U+2FFF is E2 and two more, U+3000 to
     # U+303F is E3 80 and one more.
     _blank(data, np.flatnonzero(bare == 0xC2), 2)
@@ -92,12 +98,12 @@ def _word_bytes(text: str) -> tuple[Bytes, Flags | None, Places | None]:
     alone = east[data[east] != 0]
     far = np.flatnonzero(bare >= 0xF0)
     if not len(alone) and not len(far):
-        return data, None, positions
+        return padded, None, positions
     whole = np.zeros(len(data) + 4, dtype=bool)
     for begins, size in ((alone, 3), (far, 4)):
         whole[begins] = True
         whole[begins + size] = True
-    return data, whole[: len(data)], positions
+    return padded, whole[: len(data)], positions
 
 
 def _blank(data: Bytes, begins: Places, size: int) -> None:
@@ -107,26 +113,34 @@ def _blank(data: Bytes, begins: Places, size: int) -> None:
 
 def _hash_words(data: Bytes, starts: Places, ends: Places) -> Hashes:
     """Hash the bytes of every word, eight at a time: a word of eight letters costs one look."""
-    padded = np.concatenate([data, np.zeros(8, dtype=np.uint8)])
-    eights = np.ndarray((len(data) + 1,), dtype="<u8", buffer=padded.data, strides=(1,))
+    eights = np.ndarray((len(data) - 8,), dtype="<u8", buffer=data.data, offset=1, strides=(1,))
     lengths = ends - starts
-    words = _mix(eights[starts] & _MASKS[np.minimum(lengths, 8)])
+    words: Hashes = eights[starts]
+    words &= _MASKS.take(lengths, mode="clip")
+    scratch = np.empty_like(words)
+    _mix(words, scratch)
     longer = np.flatnonzero(lengths > 8)
-    offset = 8
-    while len(longer):
-        rest: Hashes = eights[starts[longer] + offset] & _MASKS[np.minimum(lengths[longer] - offset, 8)]
-        words[longer] = _mix(words[longer] + rest)
-        offset += 8
-        longer = longer[lengths[longer] > offset]
-    return words
+    if not len(longer):
+        return words
+    places, left, values = starts[longer], lengths[longer], words[longer]
+    while True:
+        places += 8
+        left -= 8
+        values += eights[places] & _MASKS.take(left, mode="clip")
+        words[longer] = _mix(values, scratch[: len(values)])
+        more = np.flatnonzero(left > 8)
+        if not len(more):
+            return words
+        longer, places, left, values = longer[more], places[more], left[more], values[more]
 
 
-def _mix(values: Hashes) -> Hashes:
-    """Scramble 64-bit numbers: the last step of splitmix64 (Steele, Lea and Flood 2014)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: Hashes = values ^ (values >> np.uint64(31))
-    return mixed
+def _mix(values: Hashes, scratch: Hashes) -> Hashes:
+    """Scramble 64-bit numbers where they stand."""
+    for shift, factor in zip(_SHIFTS, _FACTORS, strict=False):
+        values ^= np.right_shift(values, shift, out=scratch)
+        values *= factor
+    values ^= np.right_shift(values, _SHIFTS[-1], out=scratch)
+    return values
 
 
 def signatures(hashes: Hashes, ends: list[int], permutations: int) -> Signatures:

@@ -97,7 +97,8 @@ def read_file(path: Path, source: str, settings: ReadSettings) -> Iterable[Part]
             if size > settings.max_file_bytes:
                 limit = settings.max_file_bytes
                 raise DroppedFile("too-large", f"{size:,} bytes, more than max_file_bytes = {limit:,}")
-            data = head + file.read(settings.max_file_bytes + 1)
+            # Most files are shorter than their head may be: nothing needs to be made ready for a rest of any size.
+            data = head if len(head) < HEAD else head + file.read(settings.max_file_bytes + 1)
     except OSError as error:
         raise ReadError(f"cannot be opened: {error.strerror or error}", where=source) from error
     return read_bytes(data, source, settings)

@@ -11,7 +11,8 @@ from quire.documents.formats.text import read_text
 from quire.documents.settings import ReadSettings
 
 # https://spdx.github.io/spdx-spec/v2.3/using-SPDX-short-identifiers-in-source-files/
-_SPDX = re.compile(r"SPDX-License-Identifier:[ \t]*([^\r\n]+)")
+_TAG = "SPDX-License-Identifier:"
+_SPDX = re.compile(_TAG + r"[ \t]*([^\r\n]+)")
 _CLOSINGS = ("*/", "-->", "--}}", "#}", "*)", "-}", '"""', '"', "'")
 
 
@@ -21,11 +22,17 @@ def read_code(file: SourceFile, settings: ReadSettings) -> list[Document]:
     Raises:
         DroppedFile: "binary", or "empty" where there is only white space.
     """
-    return [replace(document, license=_stated_license(document.text)) for document in read_text(file, settings)]
+    documents = read_text(file, settings)
+    stated = [_stated_license(document.text) for document in documents]
+    return [
+        document if license is None else replace(document, license=license)
+        for document, license in zip(documents, stated, strict=True)
+    ]
 
 
 def _stated_license(text: str) -> str | None:
-    match = _SPDX.search(text[:5000])
+    head = text[:5000]
+    match = _SPDX.search(head) if _TAG in head else None
     if match is None:
         return None
     stated = match[1].rstrip(" \t")
