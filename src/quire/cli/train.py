@@ -33,6 +33,9 @@ def command(
     ),
     corpus: Path | None = typer.Option(None, metavar="CORPUS", help="Where the corpus goes.  [default: corpora/RUN]"),
     tensorboard: bool = typer.Option(False, "--tensorboard", help="Also write TensorBoard events, to RUN/quire."),
+    profile: bool = typer.Option(
+        False, "--profile", help="First show where the time of a step goes, and write a trace to RUN/quire/profile."
+    ),
     no_ocr: bool = typer.Option(False, "--no-ocr", help="Do not recognise text in pictures and scanned pages."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON object."),
 ) -> None:
@@ -79,7 +82,7 @@ def command(
         if resume:
             if metrics_path(run).exists():
                 view.remember(read_metrics(run))
-            result = resume_run(run, listener=view.show)
+            result = resume_run(run, profile=profile, listener=view.show)
         else:
             result = train(
                 sources,
@@ -89,6 +92,7 @@ def command(
                 ingest_settings=build(IngestSettings, {"read": {"ocr": not no_ocr}}, where="--no-ocr"),
                 corpus=corpus,
                 overwrite=overwrite,
+                profile=profile,
                 listener=view.show,
                 ingest_progress=view.ingest,
             )

@@ -85,6 +85,10 @@ class View:
         self.console.print(table)
         self.console.print(f"\n{size_table(record['config'].model)}\n")
 
+    def show_profile(self, record: Record) -> None:
+        for line in record["profile"].lines():
+            self.console.print(line, soft_wrap=True, markup=False)
+
     def show_start(self, record: Record) -> None:
         self.figures.start(record)
 

@@ -35,6 +35,7 @@ from quire.training.optimizer import OptimizerSettings
 from quire.training.pace import time_step
 from quire.training.plan import Reasons, Sizes, check_groups, orthogonal_precision, plan_run, plan_tokens
 from quire.training.plots import draw
+from quire.training.profile import profile_steps
 from quire.training.report import write_report
 from quire.training.tensorboard import check_tensorboard, with_events
 from quire.training.trainer import Trainer
@@ -109,6 +110,7 @@ def train(
     ingest_settings: IngestSettings | None = None,
     corpus: Path | str | None = None,
     overwrite: bool = False,
+    profile: bool = False,
     listener: Listener | None = None,
     ingest_progress: Progress | None = None,
 ) -> TrainedRun:
@@ -122,6 +124,7 @@ def train(
         ingest_settings: how folders are read.
         corpus: where the corpus of the folders goes; default corpora/NAME in the working directory, NAME the run's.
         overwrite: replace a run that is there.
+        profile: first find out where the time of a step goes; written to RUN/quire/profile, and told as "profile".
         listener: is called with each record of metrics, and with records of kind "stage", "plan", "note", "sample".
         ingest_progress: is called as `quire.ingest` calls its `progress`.
 
@@ -149,7 +152,7 @@ def train(
             shutil.rmtree(staged, ignore_errors=True)
         save_config(run, config, reasons, {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint})
         tell({"kind": "plan", "config": config, "reasons": reasons})
-        return _train(run, config, reasons, TokenDataset.open(tokens_folder(run)), tell, resume=False)
+        return _train(run, config, reasons, TokenDataset.open(tokens_folder(run)), tell, resume=False, profile=profile)
 
 
 def plan_training(
@@ -177,7 +180,7 @@ def plan_training(
         return _plan(opened, Path(folder) / "tokens", given, tell)
 
 
-def resume(out: Path | str, *, listener: Listener | None = None) -> TrainedRun:
+def resume(out: Path | str, *, profile: bool = False, listener: Listener | None = None) -> TrainedRun:
     """Go on with a run that was interrupted, to weights bit-identical to those of an uninterrupted one.
 
     A run by the clock keeps the length that it had when it was interrupted, so resuming twice gives the same weights.
@@ -195,7 +198,7 @@ def resume(out: Path | str, *, listener: Listener | None = None) -> TrainedRun:
         if not started:
             text = "no checkpoint was written yet: training starts from its beginning"
             tell({"kind": "note", "step": 0, "text": text})
-        return _train(run, config, reasons, data, tell, resume=started)
+        return _train(run, config, reasons, data, tell, resume=started, profile=profile)
 
 
 @contextlib.contextmanager
@@ -283,8 +286,18 @@ def _plan(corpus: Corpus, tokens: Path, given: Mapping[str, Any], tell: Listener
 
 
 def _train(
-    run: Path, config: RunConfig, reasons: Reasons, data: TokenDataset, tell: Listener, *, resume: bool
+    run: Path,
+    config: RunConfig,
+    reasons: Reasons,
+    data: TokenDataset,
+    tell: Listener,
+    *,
+    resume: bool,
+    profile: bool,
 ) -> TrainedRun:
+    if profile:
+        tell({"kind": "stage", "text": "Measuring where the time of a step goes"})
+        tell({"kind": "profile", "profile": profile_steps(run, config, data, tell)})
     with with_events(run, config, tell, resumed=resume) as listener:
         trainer = Trainer(run, config, data, listener)
         listener({"kind": "start", **record_start(run, config, resumed=resume)})
