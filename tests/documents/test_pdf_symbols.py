@@ -17,10 +17,11 @@ def typeset(*pieces: tuple[str, str], symbols: str = "CMSY10", large: str = "CME
     """Return a PDF of one line whose pieces are set in the font named before each: "text", "symbols" or "large"."""
     # Names of glyphs that PDFium does not know, as those of the fonts are.
     encodings = {
-        "symbols": (symbols, "48 /prime 54 /negationslash 107 /bardbl"),
+        "symbols": (symbols, "13 /circlecopyrt 48 /prime 54 /negationslash 107 /bardbl"),
         "large": (
             large,
-            "10 /angbracketleftbig 12 /vextendsingle /vextenddouble 18 /parenleftbigg /parenrightbigg 88 /summationdisplay 98 /hatwide",
+            "10 /angbracketleftbig 12 /vextendsingle /vextenddouble 18 /parenleftbigg /parenrightbigg "
+            "88 /summationdisplay 98 /hatwide",
         ),
     }
     fonts = "/text << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
@@ -64,6 +65,17 @@ def test_letters_of_other_fonts_are_letters(font: str) -> None:
 def test_bars_and_brackets_whose_codes_are_line_ends_end_no_line() -> None:
     pieces = [("text", "the norm "), ("large", "\\015\\014"), ("text", "x"), ("large", "\\012\\015"), ("text", " here")]
     assert read(typeset(*pieces)) == "the norm \u2016|x\u27e8\u2016 here"
+
+
+def test_a_letter_in_a_circle_is_one_sign() -> None:
+    signs = [
+        ("text", "all rights "),
+        ("symbols", "k\\015"),
+        ("text", "c 1994 and "),
+        ("symbols", "k\\015"),
+        ("text", "R"),
+    ]
+    assert read(typeset(*signs)) == "all rights \u2016\u00a9 1994 and \u2016\u00ae"
 
 
 def test_no_character_moves() -> None:

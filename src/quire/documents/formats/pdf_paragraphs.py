@@ -122,9 +122,9 @@ def _sentences_whole(blocks: list[list[_Row]]) -> list[list[_Row]]:
 
 def _is_note(block: Sequence[_Row], body: Sequence[_Row]) -> bool:
     """Whether a block stands in smaller type below another, in its column."""
-    left, right = min(row.left for row in body), max(row.right for row in body)
-    below = block[0].top > body[-1].bottom and block[0].left < right and block[0].right > left
-    return below and block[0].size < (1 - _SAME_SIZE / 2) * body[-1].size
+    if block[0].size >= (1 - _SAME_SIZE / 2) * body[-1].size or block[0].top <= body[-1].bottom:
+        return False
+    return block[0].left < max(row.right for row in body) and block[0].right > min(row.left for row in body)
 
 
 def _goes_on(body: Sequence[_Row], block: Sequence[_Row], note: Sequence[_Row]) -> bool:

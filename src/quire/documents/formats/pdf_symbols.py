@@ -54,6 +54,8 @@ _SYMBOLS = {
     for name, rows in _ENCODINGS.items()
     for code, symbol in enumerate("".join(rows))
 }
+_CIRCLED = {"c": "©", "R": "®"}
+
 _FONT = re.compile(rb"(?:CMB?|LMMath)(SY|EX|MI|Sy|Ex|It)")
 _LATIN_MODERN = {"Sy": "SY", "Ex": "EX", "It": "MI"}
 
@@ -89,6 +91,8 @@ def with_symbols(handle: Any, text: str) -> str:
         if font is not None:
             family = font[1].decode()
             characters[place] = _SYMBOLS.get((_LATIN_MODERN.get(family, family), ord(text[place])), text[place])
+        if characters[place] == "◯" and "".join(characters[place + 1 : place + 2]) in _CIRCLED:
+            characters[place : place + 2] = _NOTHING, _CIRCLED[characters[place + 1]]
         if characters[place] == _NOT:
             characters[place] = _NOTHING
             struck = place + 1 + (characters[place + 1 : place + 2] == [" "])
