@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """How much memory does a corpus larger than memory need, and how many MB of text a core reads in a second?
 
-    benchmarks/ingest_memory.py [--gigabytes 5] [--file-mb 4] [--huge-mb 200] [--folder FOLDER] [--json-out FILE]
+    benchmarks/ingest_memory.py [--gigabytes 5] [--file-mb 4] [--huge-mb 200] [--code FOLDER] [--folder FOLDER]
+                                [--json-out FILE]
 
 Writes text and Python files of `--file-mb` MB, no two paragraphs alike, until there are `--gigabytes` GB (10^9 bytes),
 one of them `--huge-mb` MB long. Ingests them with the command `quire ingest` and looks at the resident memory of the
-command and of each worker ten times a second. Then the readers alone, in this process, over a hundredth of the files:
-MB a second of one core, of reading and of reading, hashing and packing as a worker does it. Everything that was written
-is deleted afterwards; it needs about twice the space of the text, since the readings are kept beside the corpus.
+command and of each worker ten times a second. Then the readers alone, in this process, over a hundredth of the files,
+and over the Python files in `--code`, which are many and small: MB a second of one core, of reading and of reading,
+hashing, measuring and packing as a worker does it. Everything that was written is deleted afterwards; it needs about
+twice the space of the text, since the readings are kept beside the corpus.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -20,18 +23,20 @@ import random
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from quire.corpus.reading import Task, read_task
-from quire.documents.read import read_file
+from quire.documents.read import DroppedFile, read_file
 from quire.documents.sandbox import cores
 from quire.documents.settings import ReadSettings
+from quire.errors import ReadError
 
 LOOK_SECONDS = 0.1
 LETTERS = "etaoinshrdlucmfwypvbgk"
@@ -45,6 +50,8 @@ def main() -> None:
     parser.add_argument("--file-mb", type=float, default=4.0, help="size of a file, in MB")
     parser.add_argument("--huge-mb", type=float, default=200.0, help="size of the one largest file, in MB")
     parser.add_argument("--workers", type=int, default=0, help="0 = one for each core")
+    library = Path(sysconfig.get_path("stdlib"))
+    parser.add_argument("--code", type=Path, default=library, help="Python files (default: the standard library)")
     parser.add_argument("--folder", type=Path, metavar="FOLDER", help="where to write (default: a temporary folder)")
     parser.add_argument("--json-out", type=Path, metavar="FILE", help="write the results there")
     args = parser.parse_args()
@@ -52,7 +59,8 @@ def main() -> None:
     try:
         texts = place / "texts"
         size = write(texts, int(args.gigabytes * 1e9), int(args.file_mb * 1e6), int(args.huge_mb * 1e6))
-        alone = {kind: readers_alone(texts, kind) for kind in (".txt", ".py")}
+        alone = {kind: readers_alone(written(texts, kind)) for kind in (".txt", ".py")}
+        alone["code"] = readers_alone(sources(args.code))
         words = [sys.executable, "-m", "quire", "ingest", str(texts), "--out", str(place / "corpus"), "--json"]
         seconds, peaks, account = watched([*words, "--workers", str(args.workers)])
     finally:
@@ -78,8 +86,9 @@ def main() -> None:
     print(f"peak of a worker    {workers[0] / 1e6:10.0f} MB  (of {len(workers)})")
     print(f"peak together       {peaks['together'] / 1e6:10.0f} MB")
     for kind, row in alone.items():
-        figures = f"reading {row['reading']:.1f} MB/s a core, with hashing and packing {row['worker']:.1f}"
-        print(f"{kind:<20}{figures}")
+        files = f"{row['files']:6,} files of {row['kilobytes']:,.1f} KB"
+        figures = f"reading {row['reading']:.1f} MB/s a core, with hashing, measuring and packing {row['worker']:.1f}"
+        print(f"{kind:<20}{files}: {figures}")
     if args.json_out is not None:
         args.json_out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     sys.exit(0 if account["kept"]["files"] == account["found"]["files"] else 1)
@@ -118,29 +127,47 @@ def paragraphs(chance: random.Random, vocabulary: list[str], size: int, kind: st
         yield made
 
 
-def readers_alone(folder: Path, kind: str) -> dict[str, float]:
-    """Return MB a second of one core, of the reader and of all that a worker does."""
+def written(folder: Path, kind: str) -> list[Path]:
+    """Return the files that end in `kind`, without the largest one, which is the first, if there are others."""
+    paths = sorted(folder.rglob(f"*{kind}"))
+    return paths[1:] or paths
+
+
+def sources(folder: Path) -> Iterator[Path]:
+    """Yield the Python files of a library, but not those of packages installed into it."""
+    for path in sorted(folder.rglob("*.py")):
+        if path.is_file() and "site-packages" not in path.relative_to(folder).parts:
+            yield path
+
+
+def readers_alone(files: Iterable[Path]) -> dict[str, float]:
+    """Return MB a second of one core, of the reader and of all that a worker does, over `ALONE_BYTES` of the files."""
     paths: list[Path] = []
     size = 0
-    for path in sorted(folder.rglob(f"*{kind}"))[1:] or sorted(folder.rglob(f"*{kind}")):
+    for path in files:
         paths.append(path)
-        size += path.stat().st_size
+        size += len(path.read_bytes())  # into the cache of the file system
         if size >= ALONE_BYTES:
             break
     settings = ReadSettings()
-    for path in paths:
-        path.read_bytes()  # into the cache of the file system
-    list(read_file(paths[0], paths[0].name, settings))  # so that everything is imported
-    started = time.process_time()
-    for path in paths:
-        for _ in read_file(path, path.name, settings):
-            pass
-    reading = time.process_time() - started
-    started = time.process_time()
-    for path in paths:
-        read_task(Task(os.fsencode(path), path.name, path.stat().st_size, (), settings))
-    worker = time.process_time() - started
-    return {"reading": round(size / reading / 1e6, 1), "worker": round(size / worker / 1e6, 1)}
+    reading = worker = 0.0
+    for count in (1, len(paths)):  # first one file, so that everything is imported
+        started = time.process_time()
+        for path in paths[:count]:
+            with contextlib.suppress(DroppedFile, ReadError):  # a file without a byte, or one that is no text
+                for _ in read_file(path, path.name, settings):
+                    pass
+        reading = time.process_time() - started
+        started = time.process_time()
+        for path in paths[:count]:
+            read_task(Task(os.fsencode(path), path.name, path.stat().st_size, (), settings))
+        worker = time.process_time() - started
+    return {
+        "files": len(paths),
+        "kilobytes": round(size / len(paths) / 1e3, 1),
+        "reading": round(size / reading / 1e6, 1),
+        "worker": round(size / worker / 1e6, 1),
+    }
 
 
 def watched(words: list[str]) -> tuple[float, dict[str, Any], dict[str, Any]]:

@@ -1,6 +1,10 @@
 """Documents survive packing exactly; what is wrong with a file is part of its reading."""
 
+import hashlib
+import io
 import os
+import zipfile
+from dataclasses import replace
 
 import marked_reader
 import pytest
@@ -12,6 +16,7 @@ from quire.corpus.measure import Measuring, measured, pack_measures, unpack_meas
 from quire.corpus.packing import pack, unpack
 from quire.corpus.reading import Task, read_task
 from quire.documents.document import Document, LeftOut, Span
+from quire.documents.read import read_file
 from quire.documents.settings import ReadSettings
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
@@ -69,6 +74,14 @@ def test_what_is_measured_does_not_depend_on_who_encodes_the_text():
     assert measured(document, Measuring(), document.text.encode()) == measured(document, Measuring())
 
 
+def zipped(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
 def read(path, size=None, known=()):
     size = path.stat().st_size if size is None else size
     return read_task(
@@ -83,6 +96,35 @@ def test_lone_surrogates_become_replacement_characters_in_their_places(tmp_path)
     (document,) = unpack(reading.parts[0], "x.txt")
     assert document.text == "half \ufffd a character"
     assert reading.text_bytes == len(document.text.encode())
+
+
+ROWS = b"name,age\n" + b"".join(b"row %d,%d\n" % (number, number) for number in range(20_000))
+CONTENTS = {
+    "a.txt": b"Some text of it.\n" * 9000,
+    "b.py": b"# SPDX-License-Identifier: MIT\nx = 1\n",
+    "c.zip": zipped({"a.txt": b"text in it", "b.png": b"no picture"}),
+    "d.docx": zipped({"a.txt": b"text in it"}),
+    "e.csv": ROWS,
+    "f.jsonl": b'{"a": 1}\n{"a": 2}\nno json\n',
+    "g.html": b"<html><p>Text of a page</p></html>",
+    "h.png": b"no picture",
+    "i": b"#!/bin/sh\necho\n",
+    "j.txt": b"\0\1\2",
+    "k.txt": b"",
+    "l.eml": b"From: a@b.org\nSubject: it\n\nText of it\n",
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_a_file_read_at_once_and_one_read_where_it_lies_give_the_same(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(CONTENTS[name])
+    tasks = [
+        Task(os.fsencode(path), name, len(CONTENTS[name]), (), ReadSettings(), reader) for reader in (None, read_file)
+    ]
+    at_once, where_it_lies = (replace(read_task(task), settled=False) for task in tasks)
+    assert at_once == where_it_lies
+    assert at_once.sha256 == hashlib.sha256(CONTENTS[name]).hexdigest()
 
 
 def test_a_missing_file_a_known_one_and_one_too_large_to_hash(tmp_path):

@@ -16,11 +16,16 @@ _BLOCK = 1 << 16  # characters looked at together, whole words: what is computed
 _WORD = 4
 _BEFORE, _BEHIND = 8, 20  # characters of its neighbours that a block sees, whole words too
 
-# Of every byte, in bits: whether it is a digit, a capital letter, and one of what tokens are made of.
+# Of every byte, in bits: whether it is a digit, a capital letter, and one of what tokens are made of; and four bytes
+# by themselves, which stand three apart in ".eyJ" and in "PRIVATE KEY".
 _CLASSES = bytes(
-    (48 <= code < 58) + 2 * (65 <= code < 91) + 128 * ((code < 128 and chr(code).isalnum()) or code in b"_-")
+    (48 <= code < 58)
+    + 2 * (65 <= code < 91)
+    + {ord("."): 4, ord("J"): 8, ord("P"): 16, ord("V"): 32}.get(code, 0)
+    + 128 * ((code < 128 and chr(code).isalnum()) or code in b"_-")
     for code in range(256)
 )
+_APART, _SECOND, _SECONDS = 3, np.uint8(1), np.uint8(8 + 32)
 _DIGIT, _PAIR = np.uint8(1), np.uint8(1)
 _ALL_TOKEN = np.uint32(0x80808080)
 _SUM, _HIGHEST = np.uint32(0x01010101), np.uint32(24)  # four small numbers in a word, times this: their sum, up there
@@ -29,7 +34,7 @@ _THREE, _THIRTEEN = np.uint32(3), np.uint32(13)
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hints:
     """What might be in a text; a character is a byte here, "?" for those beyond Latin-1.
 
@@ -38,11 +43,13 @@ class Hints:
             three bytes before each: all that stands there and has fewer than twelve bytes is in one piece somewhere.
         digits: places such that 13 digits begin in the four bytes there and lie within 16.
         capitals: places of two capital letters and two digits behind them.
+        words: whether ".eyJ" or "PRIVATE KEY" may be in it.
     """
 
     runs: list[bytes] = field(default_factory=list)
     digits: list[int] = field(default_factory=list)
     capitals: list[int] = field(default_factory=list)
+    words: bool = False
 
 
 def hints_of(text: str) -> Hints:
@@ -56,6 +63,11 @@ def hints_of(text: str) -> Hints:
         _find_runs(piece, classes, hints)
         _find_digits(classes, begin, hints)
         _find_capitals(classes[_BEFORE : _BEFORE + own + 3], begin, hints)
+        words = classes[:-_APART] << _SECOND
+        words &= classes[_APART:]
+        words &= _SECONDS
+        if words.any():
+            hints.words = True
     return hints
 
 

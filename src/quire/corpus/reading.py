@@ -19,6 +19,7 @@ from quire.errors import PasswordError, ReadError
 
 Reader = Callable[[Path, str, ReadSettings], Iterable[Part]]
 
+WHOLE_BYTES = 8_000_000  # a file of no more is read once, both to be hashed and to be understood
 SETTLED_NS = 2_000_000_000  # coarser than the clock of any file system in use
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -100,16 +101,28 @@ def read_task(task: Task) -> Reading:
     try:
         before = stamp_of(task.path)
         settled = max(before.mtime_ns, before.ctime_ns) < time.time_ns() - SETTLED_NS
-        sha256 = None if _is_too_large(task, before) else _sha256(task.path)
+        content = _content(task, before)
+        if content is not None:
+            sha256: str | None = hashlib.sha256(content).hexdigest()
+        else:
+            sha256 = None if _is_too_large(task, before) else _sha256(task.path)
         if sha256 in task.known:
             return Reading("known", sha256=sha256, stamp=before, settled=settled)
         note(sha256=sha256, stamp=before, settled=settled)
-        reading = replace(_read(task), sha256=sha256, stamp=before, settled=settled)
+        reading = replace(_read(task, content, sha256), sha256=sha256, stamp=before, settled=settled)
         if stamp_of(task.path) != before or before.size != task.size:
             return Reading("failed", "changed", "it changed while it was read; run the same command again")
         return reading
     except OSError as error:
         return Reading("failed", "no-access", error.strerror or str(error))
+
+
+def _content(task: Task, stamp: Stamp) -> bytes | None:
+    """The bytes of a file that is to be read by `read_content`; None for any other."""
+    if task.reader is not None or stamp.size > min(WHOLE_BYTES, task.settings.max_file_bytes):
+        return None
+    with open(task.path, "rb", buffering=0) as file:
+        return file.read()
 
 
 def _is_too_large(task: Task, stamp: Stamp) -> bool:
@@ -121,16 +134,16 @@ def _is_too_large(task: Task, stamp: Stamp) -> bool:
     return not is_piecewise(Path(os.fsdecode(task.path)), task.source)
 
 
-def _read(task: Task) -> Reading:
-    if task.reader is not None:
-        reader = task.reader
-    else:
-        from quire.documents.read import read_file
+def _read(task: Task, content: bytes | None, sha256: str | None) -> Reading:
+    from quire.documents.read import read_content, read_file
 
-        reader = read_file
+    path = Path(os.fsdecode(task.path))
     count = _Count()
     try:
-        read = reader(Path(os.fsdecode(task.path)), task.source, task.settings)
+        if content is not None and sha256 is not None:
+            read = read_content(content, sha256, path, task.source, task.settings)
+        else:
+            read = (task.reader or read_file)(path, task.source, task.settings)
         parts = tuple(pack(count.of(read), task.measuring))
     except DroppedFile as dropped:
         return Reading("dropped", dropped.rule, dropped.detail)

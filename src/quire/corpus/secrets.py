@@ -153,10 +153,10 @@ KINDS = ("private-key", "email", "card", "iban", *dict.fromkeys(token.kind for t
 
 def find_secrets(text: str) -> list[Finding]:
     """Return what is found in `text`, in order and without overlap."""
-    found = [*_keys(text), *_emails(text)]
+    found = list(_emails(text))
     if len(text) >= FEWEST_CHARACTERS:
         hints = hints_of(text)
-        found += [*_tokens(text, hints), *_numbers(text, hints)]
+        found += [*_keys(text, hints), *_tokens(text, hints), *_numbers(text, hints)]
     kept: list[Finding] = []
     for finding in sorted(found, key=lambda finding: (finding.start, -finding.end, finding.kind)):
         if not kept or finding.start >= kept[-1].end:
@@ -169,8 +169,8 @@ def mask_of(kind: str) -> str:
     return f"[{kind}]"
 
 
-def _keys(text: str) -> Iterator[Finding]:
-    if "PRIVATE KEY" in text:
+def _keys(text: str, hints: Hints) -> Iterator[Finding]:
+    if hints.words and "PRIVATE KEY" in text:
         for match in _KEY_BLOCK.finditer(text):
             yield Finding(match.start(), match.end(), "private-key")
 
@@ -181,7 +181,7 @@ def _tokens(text: str, hints: Hints) -> Iterator[Finding]:
         return
     together = b" ".join(hints.runs)
     signs = [(sign, token) for sign, token in _SIGNS if sign in together]
-    if ".eyJ" in text:
+    if hints.words and ".eyJ" in text:
         signs.append((b".eyJ", _WEB_TOKEN))
     if not signs:
         return

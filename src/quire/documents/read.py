@@ -32,7 +32,7 @@ from quire.documents.kinds import Kind, kind_of
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
 
-__all__ = ["READERS", "DroppedFile", "is_piecewise", "read_bytes", "read_file"]
+__all__ = ["READERS", "DroppedFile", "is_piecewise", "read_bytes", "read_content", "read_file"]
 
 READERS: dict[str, Reader] = {
     "text": read_text,
@@ -102,6 +102,29 @@ def read_file(path: Path, source: str, settings: ReadSettings) -> Iterable[Part]
     except OSError as error:
         raise ReadError(f"cannot be opened: {error.strerror or error}", where=source) from error
     return read_bytes(data, source, settings)
+
+
+def read_content(content: bytes, sha256: str, path: Path, source: str, settings: ReadSettings) -> Iterable[Part]:
+    """Read a file of which the caller has all bytes, and their sum, as `read_file` does, without going to it again.
+
+    Args:
+        content: its bytes, no more than `max_file_bytes`.
+        sha256: of them, in hexadecimal.
+        path: where it lies.
+        source: what its documents are to say they come from.
+        settings: limits, and how pictures are read.
+    """
+    if not content:
+        raise DroppedFile("empty", "0 bytes")
+    name = source.rsplit("/", 1)[-1]
+    kind = _kind(name, content[:HEAD], source)
+    if kind.reader in PIECEWISE:
+        file = SourceFile(b"", source, kind.media_type, kind.language, path=path, known_sha256=sha256)
+    else:
+        if len(content) > HEAD:
+            kind = _kind(name, content, source)
+        file = SourceFile(content, source, kind.media_type, kind.language, known_sha256=sha256)
+    return READERS[kind.reader](file, settings)
 
 
 def is_piecewise(path: Path, source: str) -> bool:

@@ -29,6 +29,7 @@ class SourceFile:
         member: the path inside an archive.
         path: where the file lies; None for a member, whose bytes are in `data`.
         budget: what the members of the outermost file may still cost; None outside of any.
+        known_sha256: of its bytes, where it is known already.
     """
 
     data: bytes
@@ -38,9 +39,12 @@ class SourceFile:
     member: str | None = None
     path: Path | None = None
     budget: Budget | None = None
+    known_sha256: str | None = None
 
     @functools.cached_property
     def sha256(self) -> str:
+        if self.known_sha256 is not None:
+            return self.known_sha256
         if self.path is None:
             return hashlib.sha256(self.data).hexdigest()
         digest = hashlib.sha256()
