@@ -56,7 +56,7 @@ def test_measuring_uses_up_no_random_number_and_is_done_once(monkeypatch: pytest
     before = torch.random.get_rng_state()
     assert measured_rate("cpu", "float32", 1) == measured_rate("cpu", "float32", 1) > 1e6
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert len(calls) == 1
+    assert len(calls) == 2  # the better of two, once in a process
 
 
 def test_the_loader_s_share_is_the_part_of_the_steps_in_which_they_waited(monkeypatch: pytest.MonkeyPatch) -> None:
