@@ -100,6 +100,18 @@ def test_what_is_left_is_told_from_the_pace_of_this_process() -> None:
     assert view.figures.seconds_left() == pytest.approx(830)
 
 
+def test_the_time_left_runs_down_between_two_records() -> None:
+    now = 100.0
+    figures = Figures(now=lambda: now)
+    figures.take(train(10, 10.0))
+    figures.take(train(20, 20.0))
+    assert "16:20 left" in figures.lines(80)[0].plain
+    now += 20
+    assert "16:00 left" in figures.lines(80)[0].plain
+    now += 5000
+    assert "0:00 left" in figures.lines(80)[0].plain
+
+
 def test_validations_and_samples_stand_in_the_log() -> None:
     told = log_of([validation(100, 1.5), {"kind": "sample", "step": 100, "text": "One [b]word\n" * 40}])
     assert told[0].split("  ")[-1] == "best so far"

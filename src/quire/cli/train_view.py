@@ -7,7 +7,7 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -121,9 +121,14 @@ class View:
 
 
 class Figures:
-    """The figures of a run as they stand: five lines of text that fit any width, or one line for a log."""
+    """The figures of a run as they stand: five lines of text that fit any width, or one line for a log.
 
-    def __init__(self) -> None:
+    Args:
+        now: tells the seconds of a clock, so that what is left shrinks between two records.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self.train: list[Record] = []
         self.validation: list[Record] = []
         self.device, self.precision = "cpu", "float32"
@@ -142,7 +147,7 @@ class Figures:
         (self.train if record["kind"] == "train" else self.validation).append(record)
         if record["kind"] == "train" and not earlier:
             self._fresh += 1
-            self._at = time.monotonic()
+            self._at = self._now()
 
     def seconds_left(self) -> float:
         """Return the seconds to the last step, at the pace of the last records, evaluations among them."""
@@ -179,7 +184,7 @@ class Figures:
     def lines(self, width: int) -> list[Text]:
         """Return the figures as lines of at most `width` columns."""
         last = self.train[-1]
-        left = max(0.0, self.seconds_left() - (time.monotonic() - self._at))
+        left = max(0.0, self.seconds_left() - (self._now() - self._at))
         loss = f"{last['loss']:.3f} nats a token"
         curve = sparkline([record["loss"] for record in self.train], min(72, width - LABEL - len(loss) - 2))
         rows = [
