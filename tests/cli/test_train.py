@@ -213,6 +213,7 @@ def test_steps_in_place_of_the_minutes_of_a_config(folder, trained):
         (["train", "notes", "--out", "notes"], "the folder holds other things"),
         (["train", "--resume"], "--resume needs the run"),
         (["train", "--resume", "--out", "x", "--minutes", "5"], "--minutes cannot be given with --resume"),
+        (["train", "--resume", "--out", "x", "--tensorboard"], "--tensorboard cannot be given with --resume"),
         (["train", "notes", "--minutes", "-3"], "--minutes"),
     ],
 )
@@ -221,6 +222,22 @@ def test_wrong_words_are_told_and_end_with_2(folder, words, said):
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert "Reading" not in done.stderr  # the words are judged before any work is done
+
+
+def test_a_profile_and_events_change_nothing_in_the_run(folder, trained):
+    words = ["train", "corpora/notes", "--out", "watched", "--steps", 8, *TINY, "--profile", "--tensorboard"]
+    told = quire(*words, cwd=folder, check=0).stderr
+    assert "A step takes" in told
+    assert "watched/quire/profile/trace.json.gz" in told
+    assert "USDT" not in told  # what torch's profiler says of itself
+    place = folder / "watched/quire"
+    assert (place / "profile/trace.json.gz").stat().st_size > 1000
+    assert len(list((place / "tensorboard").iterdir())) == 1
+    assert "--profile --tensorboard" in (place / "report.html").read_text("utf-8")
+    first, second = (
+        safetensors.torch.load_file(folder / name / "model.safetensors") for name in ("runs/notes", "watched")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_resuming_what_is_no_run(folder):
