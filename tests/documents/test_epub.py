@@ -94,6 +94,14 @@ def test_pictures_of_a_book() -> None:
     assert (plate.text, plate.member) == ("On a plate", "OEBPS/i/plate.png")
 
 
+def test_a_picture_that_a_book_names_twice_is_read_once() -> None:
+    picture = picture_bytes(page_picture(["On a plate"]), "PNG")
+    item = '<item id="p" href="i/plate.png" media-type="image/png"/>'
+    data = epub({"one.xhtml": "<p>One.</p>"}, manifest=3 * item, extra={"OEBPS/i/plate.png": picture})
+    parts = list(read_bytes(data, "a.epub", ReadSettings(embedded_pictures=True)))
+    assert [part.member for part in parts] == [None, "OEBPS/i/plate.png"]
+
+
 def test_a_real_book(shared_data: Path) -> None:
     book = shared_data / "office" / "epub_purvis_poetry.epub"
     truth = book.with_name(f"{book.name}.truth.md").read_text("utf-8")

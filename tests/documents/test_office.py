@@ -370,3 +370,27 @@ def test_broken_slides_and_sheets_leave_the_others() -> None:
 def test_nesting_as_deep_as_the_parser_allows(name: str, opening: str, inner: str, closing: str, times: int) -> None:
     make = {"a.docx": docx, "a.pptx": lambda body: pptx([body]), "a.odt": lambda body: odf("text", body)}[name]
     survive(make(opening * times + inner + closing * times), name)
+
+
+def test_a_prefix_that_is_declared_nowhere_is_no_part_of_a_name() -> None:
+    # One is an error; from a hundred on lxml no longer says so.
+    with pytest.raises(ReadError, match="prefix m"):
+        parse_xml(b"<a><m:b/></a>", "a.xml")
+    many = b"<a>" + b"<m:b m:c='d'>e</m:b>" * 200 + b"</a>"
+    assert {element.tag for element in parse_xml(many, "a.xml").iter()} == {"a", "b"}
+
+
+def test_a_picture_that_breaks_off_without_a_word_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = picture_bytes(page_picture(["Letters"]), "PNG")
+    data = docx(paragraph("One."), extra={"word/media/p.png": picture})
+    unpacked = zipfile.ZipExtFile.read
+
+    def breaks_off(self: zipfile.ZipExtFile, n: int | None = -1) -> bytes:
+        if self.name.endswith(".png"):
+            raise EOFError
+        return unpacked(self, n)
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", breaks_off)
+    _, left_out = read_bytes(data, "a.docx", ReadSettings(embedded_pictures=True))
+    assert isinstance(left_out, LeftOut)
+    assert (left_out.member, left_out.outcome, left_out.detail) == ("word/media/p.png", "failed", "EOFError")

@@ -45,13 +45,13 @@ class Budget:
         bytes: that may still be unpacked.
         members: that may still be met.
         depth: how many archives the members lie in: 1 for those of the file itself.
-        names: members met so far, so that no two are called the same.
+        names: members met so far and how often, so that no two are called the same.
     """
 
     bytes: int
     members: int
     depth: int = 0
-    names: set[str] = field(default_factory=set)
+    names: dict[str, int] = field(default_factory=dict)
 
 
 class Members:
@@ -191,9 +191,12 @@ class Members:
         """Return what the account calls a member: its way through the archives, and no other member's name."""
         printable = name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00") or "(no name)"
         full = printable if self._file.member is None else f"{self._file.member}!{printable}"
-        unique, number = full, 1
-        while unique in self._budget.names:
+        names = self._budget.names
+        number = names.get(full, 0) + 1
+        unique = full if number == 1 else f"{full} ({number})"
+        while number > 1 and unique in names:
             number += 1
             unique = f"{full} ({number})"
-        self._budget.names.add(unique)
+        names[full] = number
+        names.setdefault(unique, 1)
         return unique

@@ -45,7 +45,7 @@ def embedded_pictures(
     Raises:
         DroppedFile: "no-text", where they stand alone and are not read.
     """
-    pictures = office_pictures(package) if names is None else [name for name in names if package.has(name)]
+    pictures = list(dict.fromkeys(office_pictures(package) if names is None else filter(package.has, names)))
     if not pictures:
         if alone:
             raise DroppedFile("no-text", "no text in it")
@@ -102,7 +102,7 @@ def _read(package: Package, members: Members, name: str) -> Iterator[Part]:
         with package.open(name) as stream:
             width, height = _size(stream.read(_HEAD))
     except (ReadError, *BROKEN) as error:
-        yield members.left_out(name, info.file_size, "damaged", str(error), outcome="failed")
+        yield members.left_out(name, info.file_size, "damaged", str(error) or type(error).__name__, outcome="failed")
         return
     if 0 < min(width, height) < ICON:
         yield members.left_out(name, info.file_size, "icon", f"{width} x {height} pixels: an icon or a line")

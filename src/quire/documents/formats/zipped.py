@@ -176,7 +176,8 @@ def parse_xml(data: bytes, where: str) -> Element:
     for element in root.iter():
         tag = element.tag
         if isinstance(tag, str):
-            element.tag = tag.rpartition("}")[2]
+            # A prefix that is declared nowhere stays in the name, where there are too many of them for an error.
+            element.tag = tag.rpartition("}")[2].rpartition(":")[2]
     return root
 
 
