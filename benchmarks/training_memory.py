@@ -87,7 +87,7 @@ def step_case(given: dict[str, Any]) -> dict[str, Any]:
     from quire.model.config import ModelConfig
     from quire.model.size import count_parameters
     from quire.model.transformer import Transformer
-    from quire.training.memory import peak_memory, predict_memory
+    from quire.training.memory import give_back_large_pieces, peak_memory, predict_memory
     from quire.training.optimizer import Optimizer, OptimizerSettings
     from quire.training.precision import MixedPrecision
 
@@ -98,6 +98,8 @@ def step_case(given: dict[str, Any]) -> dict[str, Any]:
     before = peak_memory("cpu")
     model = Transformer(config)
     model.activation_checkpointing = given["checkpointing"]
+    if given["checkpointing"]:
+        give_back_large_pieces()  # as the trainer does
     loss_of = torch.compile(model.loss, dynamic=False) if given["compile"] else model.loss
     optimizer = Optimizer(model, OptimizerSettings())
     mixed = MixedPrecision(given["precision"], "cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 from pathlib import Path
@@ -16,12 +17,17 @@ from quire.training.footprint import OptimizerKind, memory
 # What torch says on a CPU, on Apple's GPU, and in libraries that it calls; on CUDA it raises a type of its own.
 _SAYS = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
 
-PROCESS_BYTES = {"cpu": 420 << 20, "cuda": 600 << 20}
-"""What a process needs before it holds a model: Python and torch, or a context of CUDA with its libraries.
-
-Measured by benchmarks/training_memory.py; compiling adds `COMPILER_BYTES` on a CPU.
-"""
-COMPILER_BYTES = 350 << 20
+# What a process needs before it holds a model: Python and torch, or a context of CUDA with its libraries. These and
+# the next are from benchmarks/training_memory.py.
+PROCESS_BYTES = {"cpu": 340 << 20, "cuda": 600 << 20}
+# What the C library keeps of memory that was freed, as a part of what is in use: 1.27 to 1.44 were measured with glibc.
+# Compiled code plans its memory, and needs as much less as the compiler needs more.
+HELD = 1.4
+# With activation checkpointing it would be 2.4 to 3.4, and the most of what that saves be lost. Pieces from this size
+# on are then given back at once, which costs time: 10M parameters needed 0.9 GB in place of 2.3, and 12.9 processor
+# seconds a step in place of 7.9 (docs/training.md).
+GIVEN_BACK_BYTES = 4 << 20
+_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 USABLE = {"cpu": 0.6, "cuda": 0.85}
 """The part of the memory that a run is planned to fill: other programs have theirs, and an allocator wastes some."""
 
@@ -31,6 +37,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _SAYS)
+
+
+def give_back_large_pieces() -> bool:
+    """Let the C library return large freed pieces to the system at once; return whether it can be told to (glibc)."""
+    try:
+        return bool(ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, GIVEN_BACK_BYTES))
+    except (OSError, AttributeError, TypeError):
+        return False
 
 
 def release_memory(device: torch.device) -> None:
@@ -85,7 +99,8 @@ def predict_memory(
     """
     kind = "cuda" if device.startswith("cuda") else "cpu"
     tensors = memory(model, rows, device=kind, precision=precision, optimizer=optimizer, checkpointing=checkpointing)
-    return int(PROCESS_BYTES[kind] + (COMPILER_BYTES if compiled and kind == "cpu" else 0) + tensors.total)
+    held = HELD if kind == "cpu" and not checkpointing and not compiled else 1.0
+    return int(PROCESS_BYTES[kind] + held * tensors.total)
 
 
 def predict_run_memory(config: RunConfig) -> int:

@@ -38,7 +38,7 @@ from quire.training.guard import judge, remember
 from quire.training.interrupt import Interrupt
 from quire.training.journal import Journal, Listener
 from quire.training.length import RunLength
-from quire.training.memory import halve_micro_batch, is_out_of_memory, release_memory
+from quire.training.memory import give_back_large_pieces, halve_micro_batch, is_out_of_memory, release_memory
 from quire.training.meter import Meter
 from quire.training.metrics import Record
 from quire.training.optimizer import Optimizer
@@ -68,6 +68,8 @@ class Trainer:
         torch.manual_seed(t.seed)
         self.model = Transformer(config.model).to(self.device)
         self.model.activation_checkpointing = t.activation_checkpointing
+        if t.activation_checkpointing and self.device.type == "cpu":
+            give_back_large_pieces()
         self.optimizer = Optimizer(self.model, config.optimizer)
         self.precision = MixedPrecision(t.precision, self.device.type)
         self.state = TrainingState(total_steps=t.steps)
