@@ -127,6 +127,10 @@ def test_tables_without_a_key_with_two_and_without_text(tmp_path):
         ("sqlite:///{}/notes.db?table=notes&query=SELECT 1", "not both"),
         ("sqlite:///{}/notes.db?schema=none", "no schema called"),
         ("sqlite:///{}/notes.db?query=SELECT body FROM notes&column=x", "no column of the query"),
+        (
+            "sqlite:///{}/notes.db?tabel=notes",
+            "unknown in the address: tabel; known: table, column, key, schema, query",
+        ),
         ("http://ada:secret@host/page", "no database of the kind 'http'"),
         ("mysql+none://ada:secret@host/page", "no database of the kind"),
         ("postgresql://ada:secret@host:port/page", "not a URL of a database"),

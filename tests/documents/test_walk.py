@@ -216,3 +216,13 @@ def test_depth_is_no_limit(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "a.txt").write_text("x")
     assert [one.source for one in walk([tmp_path], DEFAULT)] == ["d/" * 400 + "a.txt"]
+
+
+@given(st.sets(st.lists(st.sampled_from([b"\xff", b"\\", b"x", b"f", b"5", b"c", b"a"]), min_size=1).map(b"".join)))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_two_names_become_one(names: set[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            with open(os.path.join(os.fsencode(folder), name), "w") as file:
+                file.write("x")
+        assert len({found.source for found in walk([Path(folder)], DEFAULT)}) == len(names)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from quire.cli.printable import printable
 from quire.corpus.engines import EngineSettings
 from quire.corpus.settings import CorpusSettings, IngestSettings
 from quire.documents.sandbox import PoolSettings
@@ -147,7 +148,8 @@ def print_account(account: Account, *, stderr: bool = False) -> None:
         shown = account.failures[:FAILURES_SHOWN]
         console.print(f"\nFailed{', the largest' if account.failed.files > len(shown) else ''}:")
         for failed in shown:
-            console.print(escape(f"  {failed.source} ({megabytes(failed.bytes)}): {failed.detail}"), soft_wrap=True)
+            told = printable(f"  {failed.source} ({megabytes(failed.bytes)}): {failed.detail}")
+            console.print(escape(told), soft_wrap=True)
     console.print(f"\n{_characters(account)}", soft_wrap=True)
     if account.secrets:
         found = ", ".join(
@@ -193,7 +195,7 @@ def _rules(title: str, rules: Sequence[Rule]) -> Table:
     what = "members" if title.endswith("members") else "files"
     table = Table(title.partition(" ")[0], "", what, "size", "for example", box=None, pad_edge=False)
     for rule in rules:
-        example = escape(f"{rule.example}: {rule.detail}" if rule.detail else rule.example)
+        example = escape(printable(f"{rule.example}: {rule.detail}" if rule.detail else rule.example))
         table.add_row(rule.outcome, rule.rule, f"{rule.files:,}", megabytes(rule.bytes), example)
     return table
 

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import quire
+from quire.cli.printable import printable
 from quire.errors import QuireError
 
 # One line each, so that `quire --help` imports none of them.
@@ -76,7 +77,7 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             function(*args, **kwargs)
             sys.stdout.flush()
         except QuireError as error:
-            print(f"quire: {error}", file=sys.stderr)
+            print(f"quire: {printable(error, keep=chr(10))}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             print("quire: interrupted", file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from quire.cli.printable import printable
 from quire.errors import FormatError, ReadError, UsageError
 from quire.settings import read_toml
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 AROUND = 24  # tokens told on either side of the one asked for
 TEXT_SHOWN = 300  # characters of a file's text
 LEFT_OUT_SHOWN = 10  # parts of a file that are left out
+TEXT = "\n\t"  # what a text may hold besides letters
 
 
 def command(
@@ -73,7 +75,7 @@ def _print(facts: dict[str, Any]) -> None:
             if isinstance(value, list):
                 more = len(value) - LEFT_OUT_SHOWN
                 told = "; ".join(value[:LEFT_OUT_SHOWN]) + (f"; and {more:,} more" if more > 0 else "")
-            print(f"{name.replace('_', ' '):<{width}}  {told}")
+            print(f"{name.replace('_', ' '):<{width}}  {printable(told)}")
     if account is not None:
         from quire.cli.ingest import print_account
         from quire.corpus.account import Account
@@ -81,7 +83,7 @@ def _print(facts: dict[str, Any]) -> None:
         print()
         print_account(Account.from_dict(account))
     if text is not None:
-        print(f"\n{text}")
+        print(f"\n{printable(text, keep=TEXT)}")
 
 
 # ---- corpus and files -----------------------------------------------------------------------------------------------
@@ -119,8 +121,9 @@ def _find(path: Path, words: str, *, as_json: bool) -> None:
         if as_json:
             found.append(hit)
         else:
-            around = f"…{hit.before}{mark[0]}{hit.text}{mark[1]}{hit.after}…"
-            print(f"{_place(hit)}\n    {' '.join(around.split())}")
+            before, text, after = (printable(part, keep=TEXT) for part in (hit.before, hit.text, hit.after))
+            around = f"…{before}{mark[0]}{text}{mark[1]}{after}…"
+            print(f"{printable(_place(hit))}\n    {' '.join(around.split())}")
     if as_json:
         facts = {"kind": "hits", "path": path, "words": words, "hits": [dataclasses.asdict(hit) for hit in found]}
         print(json.dumps(facts, ensure_ascii=False, default=str))

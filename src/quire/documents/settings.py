@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from quire.settings import Settings
 
@@ -28,6 +29,11 @@ class WalkSettings(Settings):
         return _fingerprint(self, without=set())
 
 
+def _as_text(value: Any) -> Any:
+    """A column told by its number may be written as one."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class ReadSettings(Settings):
     """How a file becomes text, and what is too large to try."""
 
@@ -46,7 +52,7 @@ class ReadSettings(Settings):
     max_pages: int = Field(default=5000, ge=1)
     """PDFs and pictures of more pages are dropped."""
     max_pixels: int = Field(default=150_000_000, ge=1, le=178_000_000)  # past that Pillow opens nothing
-    """Pictures of more pixels are dropped; a scan of A0 at 300 dots per inch has 139,000,000."""
+    """Pictures of more pixels are dropped, 178,000,000 at most; a scan of A0 at 300 dots per inch has 139,000,000."""
     main_content: bool = False
     """Of web pages keep only what they are about, without menus, side bars, forms and feet."""
     links: bool = True
@@ -57,7 +63,7 @@ class ReadSettings(Settings):
     """Also read hidden sheets, hidden slides and hidden text of office files."""
     embedded_pictures: bool = False
     """Also recognise text in the pictures inside office files and electronic books."""
-    text_column: str | None = Field(default=None, min_length=1)
+    text_column: Annotated[str | None, BeforeValidator(_as_text)] = Field(default=None, min_length=1)
     """Column of csv, tsv and database tables that holds the text; unset or missing: the one of prose, if any."""
     text_field: str | None = Field(default=None, min_length=1)
     """Field of JSON records that holds the text, as in post.body; unset or missing: guessed by name and length."""

@@ -129,6 +129,9 @@ def _parse(source: str) -> tuple[URL, dict[str, str]]:
     if "query" in told and "table" in told:
         raise UsageError("a source names a table or a query, not both", where=_name(url))
     url = url.difference_update_query(PARAMETERS)
+    if url.get_backend_name() == "sqlite" and url.query:  # other drivers refuse themselves what they do not know
+        unknown = ", ".join(sorted(url.query))
+        raise UsageError(f"unknown in the address: {unknown}; known: {', '.join(PARAMETERS)}", where=_name(url))
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername)), told
 
 

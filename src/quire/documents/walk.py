@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ from pathlib import Path
 from quire.documents.ignore import IgnoreRules
 from quire.documents.settings import WalkSettings
 from quire.errors import UsageError
+
+_ESCAPED = re.compile(r"\\(x[0-9a-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +169,11 @@ def _kind(mode: int) -> str:
 
 
 def _printable(name: str) -> str:
-    """Return `name` as text that can be stored; bytes that are not UTF-8 are written as in "caf\\xe9"."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """Return `name` as text that can be stored; bytes that are not UTF-8 are written as in "caf\\xe9".
+
+    Where these four letters stand in a name themselves, their backslash is written so too: no two names become one.
+    """
+    return os.fsencode(_ESCAPED.sub(r"\\x5c\1", name)).decode("utf-8", "backslashreplace")
 
 
 def _unused(name: str, taken: set[str]) -> str:

@@ -86,8 +86,10 @@ def _frames(file: SourceFile, settings: ReadSettings) -> Iterator[tuple[Picture,
                         raise DroppedFile("too-large", f"{size}, more than max_pixels = {settings.max_pixels:,}")
                     dpi = _dpi(image)
                     yield _grey(ImageOps.exif_transpose(image)), dpi, frames - count
-        except Image.DecompressionBombError as error:
-            raise DroppedFile("too-large", str(error)) from None
+        except Image.DecompressionBombError:  # at twice its own limit, which is above any max_pixels
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            why = f"more than {most:,} pixels, which nothing here opens, and max_pixels = {settings.max_pixels:,}"
+            raise DroppedFile("too-large", why) from None
         except UnidentifiedImageError as error:  # its own words hold an address in memory
             raise ReadError("a broken picture: its header cannot be understood", where=file.where) from error
         except (
