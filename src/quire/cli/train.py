@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from quire.cli.ingest import source_name
 from quire.cli.train_view import View
-from quire.errors import UsageError
+from quire.errors import QuireError, UsageError
 
 MOST_MINUTES = 525_600.0  # a year
 
@@ -37,12 +37,20 @@ def command(
         False, "--profile", help="First show where the time of a step goes, and write a trace to RUN/quire/profile."
     ),
     no_ocr: bool = typer.Option(False, "--no-ocr", help="Do not recognise text in pictures and scanned pages."),
+    shard: bool | None = typer.Option(
+        None,
+        "--shard/--no-shard",
+        help="Of the processes that torchrun started, let each hold a slice of the model instead of a copy.",
+        show_default=False,
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON object."),
 ) -> None:
     """Train a language model from folders or a corpus, in the minutes you give it.
 
     The plan - model size, tokenizer, batch, rates - is chosen from the corpus, this machine and the time, printed with
     its reasons and saved in RUN/quire/run.toml. Ctrl-C saves a checkpoint; the same command with --resume goes on.
+
+    On several GPUs: torchrun --nproc-per-node N -m quire train ...
     """
     if resume:
         if out is None and len(sources or []) == 1:
@@ -63,6 +71,7 @@ def command(
     # The rest imports torch, which takes seconds: only now, when the words of the call are right.
     from quire.corpus.settings import IngestSettings
     from quire.settings import build, merge, read_toml, with_assignments
+    from quire.training.distributed import is_first, tell_once
     from quire.training.metrics import metrics_path, read_metrics
     from quire.training.run import resume as resume_run
     from quire.training.run import train
@@ -82,7 +91,7 @@ def command(
         if resume:
             if metrics_path(run).exists():
                 view.remember(read_metrics(run))
-            result = resume_run(run, profile=profile, listener=view.show)
+            result = resume_run(run, shard=shard, profile=profile, listener=view.show)
         else:
             result = train(
                 sources,
@@ -93,22 +102,35 @@ def command(
                 corpus=corpus,
                 overwrite=overwrite,
                 profile=profile,
+                shard=bool(shard),
                 listener=view.show,
                 ingest_progress=view.ingest,
             )
     except KeyboardInterrupt:
         view.close()
-        if (run / "quire" / "run.toml").exists():
-            print(f"What was learned is saved. Go on with: quire train --resume --out {run}", file=sys.stderr)
-        else:
-            print("What was read is kept: the same command goes on from here.", file=sys.stderr)
-        raise
+        tell_once(lambda: print(_what_is_kept(run), file=sys.stderr))
+        raise typer.Exit(130) from None
+    except QuireError as error:
+        view.close()
+        message = f"quire: {error}"
+        tell_once(lambda: print(message, file=sys.stderr, flush=True))
+        raise typer.Exit(error.exit_code) from None
     finally:
         view.close()
+    if not is_first():
+        return
     if as_json:
         print(json.dumps(summary(result, time.monotonic() - began)))
     else:
         print_result(result, time.monotonic() - began)
+
+
+def _what_is_kept(run: Path) -> str:
+    if (run / "quire" / "run.toml").exists():
+        kept = f"What was learned is saved. Go on with: quire train --resume --out {run}"
+    else:
+        kept = "What was read is kept: the same command goes on from here."
+    return f"{kept}\nquire: interrupted"
 
 
 def summary(result: Any, seconds: float) -> dict[str, Any]:

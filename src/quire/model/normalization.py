@@ -28,4 +28,5 @@ class RMSNorm(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the normalised rows of `x` (..., width)."""
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        return F.rms_norm(wide, self.weight.shape, self.weight, self.eps)
+        # A weight that was gathered in a narrower format is widened: one kernel, and not one for each operation.
+        return F.rms_norm(wide, self.weight.shape, self.weight.to(wide.dtype), self.eps)

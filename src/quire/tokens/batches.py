@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,14 +49,16 @@ class Batch:
     Attributes:
         inputs: token ids, (B, T).
         targets: the token after each input, (B, T); `IGNORED` (-100) where there is nothing to predict.
+        elsewhere: tokens to predict in the rows of this batch that other processes have.
     """
 
     inputs: Tokens
     targets: Tokens
+    elsewhere: int = 0
 
     @property
     def num_targets(self) -> int:
-        """The number of tokens to predict."""
+        """The number of tokens to predict here."""
         return int((self.targets != IGNORED).sum())
 
 
@@ -101,6 +103,8 @@ class BatchStream:
         seed: chooses the shifts and the orders.
         epoch: the epoch to begin in, and
         window: the place in its order, as `state` gave them. `window` may be the number of windows of the epoch.
+        rank: which share of each batch to give, from 0, of
+        ranks: how many. The shares of a batch differ by at most a row; shorter ones are filled up with empty rows.
 
     Raises:
         QuireError: the split holds no token.
@@ -108,9 +112,22 @@ class BatchStream:
     """
 
     def __init__(
-        self, split: TokenRow, context_length: int, batch_size: int, seed: int, *, epoch: int = 0, window: int = 0
+        self,
+        split: TokenRow,
+        context_length: int,
+        batch_size: int,
+        seed: int,
+        *,
+        epoch: int = 0,
+        window: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         _check(split, context_length, batch_size)
+        if not 0 <= rank < ranks:
+            raise UsageError(f"no share {rank} of {ranks}")
+        self._share = slice(batch_size * rank // ranks, batch_size * (rank + 1) // ranks)
+        self._rows = -(-batch_size // ranks)
         self._split = split
         self._seed = seed
         self._shape = (batch_size, context_length)
@@ -122,7 +139,7 @@ class BatchStream:
             raise UsageError(f"no window {window} in epoch {epoch}, which has {self._windows.count}")
 
     def next_batch(self) -> Batch:
-        """Return the next B windows; where an epoch ends, the next begins in the same batch."""
+        """Return the next B windows, or the share of them; where an epoch ends, the next begins in the same batch."""
         rows = []
         for _ in range(self._shape[0]):
             if not self._ahead:
@@ -130,7 +147,9 @@ class BatchStream:
             begin, end = self._ahead.popleft()
             rows.append((begin, begin, end))
             self._window += 1
-        return _gather(self._split, rows, self._shape)
+        mine = rows[self._share]
+        elsewhere = sum(end - begin for begin, _, end in rows) - sum(end - begin for begin, _, end in mine)
+        return replace(_gather(self._split, mine, (self._rows, self._shape[1])), elsewhere=elsewhere)
 
     def _look_ahead(self) -> None:
         if self._window == self._windows.count:

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -22,10 +23,14 @@ from torch import Tensor, nn
 
 from quire.errors import FormatError, QuireError
 from quire.files import explain_os_error, fsync_folder
+from quire.training.distributed import ALONE, Ranks
 from quire.training.optimizer import Optimizer
 from quire.training.precision import MixedPrecision
 
 VERSION = 1
+RANDOM_FILE = "random.safetensors"
+
+Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass
@@ -84,13 +89,22 @@ def checkpoints_folder(run: Path) -> Path:
 
 
 def save_checkpoint(
-    run: Path, state: TrainingState, model: nn.Module, optimizer: Optimizer, precision: MixedPrecision
+    run: Path,
+    state: TrainingState,
+    model: nn.Module,
+    optimizer: Optimizer,
+    precision: MixedPrecision,
+    ranks: Ranks = ALONE,
 ) -> Path:
-    """Write a checkpoint of this moment and return its folder.
+    """Write a checkpoint of this moment, each of several ranks its part, and return its folder.
 
     Raises:
         QuireError: it could not be written (disk full, no permission); earlier checkpoints are untouched.
     """
+    if ranks.count > 1:
+        from quire.training.shared_checkpoint import save_shared  # its imports take a second
+
+        return save_shared(run, state, model, optimizer, precision, ranks)
     folder = checkpoint_folder(run, state.step)
     part = folder.with_name(f".{folder.name}.part")
     state.scaler = precision.state()
@@ -99,8 +113,8 @@ def save_checkpoint(
         part.mkdir(parents=True)
         _save(part / "weights.safetensors", dict(model.named_parameters()))
         _save(part / "optimizer.safetensors", optimizer.state_tensors())
-        _save(part / "random.safetensors", random_state())
-        files = {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(part.iterdir())}
+        _save(part / RANDOM_FILE, random_state())
+        files = {file.name: describe_file(file) for file in sorted(part.iterdir())}
         (part / "state.json").write_text(json.dumps({"version": VERSION, **asdict(state), "files": files}, indent=1))
         for file in part.iterdir():
             fsync_file(file)
@@ -116,6 +130,11 @@ def save_checkpoint(
         shutil.rmtree(part, ignore_errors=True)
         raise QuireError(f"could not be written: {error}", where=folder, hint="Is the disk full?") from error
     return folder
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether several ranks wrote this checkpoint."""
+    return any(folder.glob("shard-*.safetensors"))
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -205,16 +224,22 @@ def read_state(folder: Path) -> TrainingState:
     return state
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, precision: MixedPrecision) -> TrainingState:
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimizer: Optimizer, precision: MixedPrecision, ranks: Ranks = ALONE
+) -> TrainingState:
     """Put model, optimizer, loss scale and random generators back as they were, and return the state.
 
     Raises:
         FormatError: the checkpoint is damaged, or of a model of another shape.
     """
+    if ranks.count > 1 or is_shared(folder):
+        from quire.training.shared_checkpoint import load_shared
+
+        return load_shared(folder, model, optimizer, precision, ranks)
     state = read_state(folder)
     weights = safetensors.torch.load_file(folder / "weights.safetensors")
     parameters = dict(model.named_parameters())
-    _check_shapes(folder, parameters, weights)
+    check_shapes(folder, shapes_of(parameters), shapes_of(weights))
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
@@ -222,7 +247,7 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, precis
         part.state.clear()  # a checkpoint before the first step has none
     optimizer.load_state_tensors(safetensors.torch.load_file(folder / "optimizer.safetensors"))
     precision.load_state(state.scaler)
-    restore_random_state(safetensors.torch.load_file(folder / "random.safetensors"))
+    restore_random_state(safetensors.torch.load_file(folder / RANDOM_FILE))
     return state
 
 
@@ -243,9 +268,13 @@ def restore_random_state(states: Mapping[str, Tensor]) -> None:
                 torch.cuda.set_rng_state(states[f"cuda.{i}"], i)
 
 
-def _check_shapes(folder: Path, parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    have = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    want = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
+def shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
+    """Return the shape of each tensor."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def check_shapes(folder: Path, want: Shapes, have: Shapes) -> None:
+    """Raise `FormatError` where the tensors of a checkpoint, `have`, are not those of the model, `want`."""
     if have != want:
         different = sorted(name for name in have.keys() | want.keys() if have.get(name) != want.get(name))
         name = different[0]
@@ -259,6 +288,11 @@ def _check_shapes(folder: Path, parameters: Mapping[str, Tensor], weights: Mappi
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
     safetensors.torch.save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return what `state.json` keeps of a file: its size and its SHA-256."""
+    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
 
 
 def _sha256(path: Path) -> str:

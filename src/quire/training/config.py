@@ -26,9 +26,9 @@ class TrainingSettings(Settings):
     steps: int = Field(ge=1)
     """Optimizer steps; with `minutes`, the first estimate of them."""
     batch_size: int = Field(ge=1)
-    """Windows of context_length tokens in one optimizer step."""
+    """Windows of context_length tokens in one optimizer step, of all processes together."""
     micro_batch_size: int = Field(ge=1)
-    """Windows in one forward and backward pass; gradients of several passes add up to those of the batch."""
+    """Windows in one forward and backward pass of a process; gradients of several passes add up to the batch's."""
     activation_checkpointing: bool = False
     """Keep only what enters each block and compute the rest again on the way back: less memory, a third more work."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -36,9 +36,11 @@ class TrainingSettings(Settings):
     compile: bool = False
     """Whether to compile the model with torch.compile, which needs a C++ compiler."""
     device: str = "cpu"
-    """Where to train: cpu, cuda, cuda:0, mps."""
+    """Where to train: cpu, cuda, cuda:0, mps; of several processes, each takes the GPU of its own number."""
+    shard: bool = False
+    """Of several processes, whether each holds a slice of the model and of the optimizer's state, and not a copy."""
     threads: int = Field(0, ge=0)
-    """CPU threads; 0 leaves the choice to torch."""
+    """CPU threads; 0 leaves the choice to torch, and divides the cores among several processes."""
     deterministic: bool = True
     """Use only kernels that give the same bits every time; off may be faster on a GPU and loses exact resumption."""
     seed: int = Field(0, ge=0)

@@ -1,4 +1,8 @@
-"""Ctrl-C: the step is finished and saved before the run ends."""
+"""Ctrl-C: the step is finished and saved before the run ends.
+
+A process that torchrun started is told of Ctrl-C by torchrun, perhaps more than once, and of other ends by SIGTERM; it
+has half a minute (torchrun's --shutdown-timeout) to save, together with the other ranks, and so heeds the first alone.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,17 @@ from types import FrameType
 
 
 class Interrupt:
-    """Whether Ctrl-C was pressed."""
+    """Whether Ctrl-C was pressed.
 
-    def __init__(self) -> None:
+    Args:
+        patient: one of several processes: SIGTERM counts too, and a second signal does not interrupt at once.
+    """
+
+    def __init__(self, *, patient: bool = False) -> None:
         self.pressed = False
+        self.agreed = False  # of several processes: that it was pressed in one of them is known to all
+        self._signals = (signal.SIGINT, signal.SIGTERM) if patient else (signal.SIGINT,)
+        self._patient = patient
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
@@ -24,11 +35,14 @@ class Interrupt:
 
         def note(number: int, frame: FrameType | None) -> None:
             self.pressed = True
-            signal.signal(signal.SIGINT, before)
+            if not self._patient:
+                signal.signal(number, before[number])
 
-        before = signal.getsignal(signal.SIGINT)
-        signal.signal(signal.SIGINT, note)
+        before = {int(number): signal.getsignal(number) for number in self._signals}
+        for number in self._signals:
+            signal.signal(number, note)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for each, handler in before.items():
+                signal.signal(each, handler)

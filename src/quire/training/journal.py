@@ -25,12 +25,22 @@ class Journal:
         data: the text that prompts of samples are taken from.
         settings: those of the samples.
         listener: is called with every record.
+        kept: False tells and writes nothing: another process of the run does.
     """
 
-    def __init__(self, run: Path, data: TokenDataset, settings: TrainingSettings, listener: Listener | None) -> None:
+    def __init__(
+        self,
+        run: Path,
+        data: TokenDataset,
+        settings: TrainingSettings,
+        listener: Listener | None,
+        *,
+        kept: bool = True,
+    ) -> None:
+        self.kept = kept
         self.run_folder = run
         self.data = data
-        self.listener = listener or (lambda record: None)
+        self.listener = listener if listener and kept else (lambda record: None)
         self.samples = SampleWriter(run, data, settings)
         self.metrics: MetricsWriter | None = None
 
@@ -42,6 +52,8 @@ class Journal:
             returns: how often the run has gone back to an earlier checkpoint.
         """
         self.close()
+        if not self.kept:
+            return
         truncate_metrics(self.run_folder, step, returns)
         self.samples.forget_after(step)
         self.metrics = MetricsWriter(self.run_folder)
@@ -64,7 +76,7 @@ class Journal:
 
     def check_folder(self) -> None:
         """Raise `QuireError` where the run folder is gone: what is open is still written, to no place on the disk."""
-        if not metrics_path(self.run_folder).exists():
+        if self.kept and not metrics_path(self.run_folder).exists():
             raise QuireError(
                 "the run folder was deleted or moved while the run was going on",
                 where=self.run_folder,

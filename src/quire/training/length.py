@@ -9,6 +9,7 @@ a machine that changes its speed late is still met.
 from __future__ import annotations
 
 from quire.training.checkpoint import TrainingState
+from quire.training.distributed import Ranks
 from quire.training.pace import Pace
 from quire.training.schedule import Schedule
 
@@ -38,6 +39,19 @@ class RunLength:
         Only where it was not yet measured is it still an estimate.
         """
         self.settled = self.settled or len(state.knots) > 1 or state.step >= FIRST_REVISION_STEPS
+
+    def revise_together(self, state: TrainingState, pace: Pace, schedule: Schedule, ranks: Ranks) -> None:
+        """Revise the length on all of several ranks, by the clock of rank 0; arguments as for `revise`."""
+        before = schedule.knots
+        if ranks.first:
+            self.revise(state, pace, schedule)
+        if ranks.count == 1:
+            return
+        seconds, total, revised = ranks.share(state.seconds, schedule.total_steps, schedule.knots is not before)
+        state.seconds = seconds
+        if revised and not ranks.first:
+            schedule.revise(state.step, int(total))
+            state.total_steps, state.knots = schedule.total_steps, schedule.knots
 
     def revise(self, state: TrainingState, pace: Pace, schedule: Schedule) -> None:
         """After a step: where it is time to, set the end of `schedule` and of `state` to where the budget ends."""

@@ -56,6 +56,20 @@ def release_memory(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
+def out_of_memory_among(rank: int, rows: int, reason: str) -> QuireError:
+    """Return the error of one of several processes; it cannot lower its micro-batch while the others are in theirs.
+
+    Args:
+        rank: the process.
+        rows: windows of the pass.
+        reason: what the allocator said.
+    """
+    return QuireError(
+        f"memory ran out in process {rank}, with {rows} windows in one pass: {reason}",
+        hint="Set training.micro_batch_size lower (run.toml of a run to resume holds it), or share the model: --shard",
+    )
+
+
 def halve_micro_batch(rows: int, where: str, reason: str) -> int:
     """Return half of `rows` windows, which did not fit the memory.
 

@@ -7,8 +7,8 @@ is the one that `torch.optim.Muon` uses, so the two agree (tests/training/test_o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import Field
@@ -65,6 +65,16 @@ def orthogonalize(updates: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
+Orthogonalizer = Callable[[list[Tensor], int, torch.dtype], list[Tensor]]
+"""(updates of one shape, rows of the whole matrices, number format of the work) -> the orthogonalized updates."""
+
+
+def orthogonalize_here(updates: list[Tensor], rows: int, dtype: torch.dtype) -> list[Tensor]:
+    """Orthogonalize whole matrices of one shape in this process, all at once."""
+    stacked = torch.stack(updates).to(dtype)  # (N, rows, columns)
+    return list(orthogonalize(stacked).to(updates[0].dtype).unbind())
+
+
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalized, for matrices; those of one shape go through it together.
 
@@ -75,6 +85,8 @@ class Muon(torch.optim.Optimizer):
         weight_decay: decoupled, times the learning rate.
         dtype: of the products of the orthogonalization. In bfloat16 their error is less than what five steps of
             Newton-Schulz leave undone anyway.
+        orthogonalizer: what makes the updates orthogonal; where a process holds a part of each matrix, it knows how.
+        processes: among how many the orthogonalizer divides the matrices.
     """
 
     def __init__(
@@ -84,9 +96,11 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         weight_decay: float,
         dtype: torch.dtype = torch.float32,
+        orthogonalizer: Orthogonalizer = orthogonalize_here,
+        processes: int = 1,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self.dtype = dtype
+        self.dtype, self.orthogonalizer, self.processes = dtype, orthogonalizer, processes
         for group in self.param_groups:
             if any(p.ndim != 2 for p in group["params"]):
                 raise ValueError("Muon is for matrices: every parameter must have two dimensions")
@@ -100,28 +114,27 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for parameters in by_shape.values():
-                together = max(1, STACKED // parameters[0].numel())
+                together = max(1, STACKED // parameters[0].numel()) * self.processes
                 for start in range(0, len(parameters), together):
                     self._move(parameters[start : start + together], group)
 
     def _move(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Move parameters of one shape, all of which have a gradient."""
         rows, columns = parameters[0].shape
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        gradients = [local(p.grad) for p in parameters if p.grad is not None]
         for p in parameters:
             if "momentum_buffer" not in self.state[p]:
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-        buffers = [self.state[p]["momentum_buffer"] for p in parameters]
+        buffers = [local(self.state[p]["momentum_buffer"]) for p in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov
-        stacked = torch.stack(list(ahead)).to(self.dtype)  # (N, rows, columns)
-        updates = orthogonalize(stacked).to(gradients[0].dtype)
+        updates = self.orthogonalizer(list(ahead), rows, self.dtype)
         # A tall matrix has more outputs than inputs; its rows get the same root-mean-square as a square one's.
         rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-        tensors: list[Tensor] = list(parameters)
+        tensors = [local(p) for p in parameters]
         if group["weight_decay"]:
             torch._foreach_mul_(tensors, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(tensors, list(updates.unbind()), alpha=-rate)
+        torch._foreach_add_(tensors, updates, alpha=-rate)
 
 
 class Optimizer:
@@ -131,9 +144,17 @@ class Optimizer:
         model: parameters are sorted by role: two-dimensional ones inside the blocks are the hidden matrices,
             other two-dimensional ones (embedding, head) are tables, the rest are vectors (norms).
         settings: rates and decays.
+        orthogonalizer: see `Muon`, and
+        processes: there too.
     """
 
-    def __init__(self, model: nn.Module, settings: OptimizerSettings) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: OptimizerSettings,
+        orthogonalizer: Orthogonalizer = orthogonalize_here,
+        processes: int = 1,
+    ) -> None:
         self.settings = settings
         self.names: dict[str, nn.Parameter] = dict(model.named_parameters())
         roles: dict[str, list[nn.Parameter]] = {"matrix": [], "table": [], "vector": []}
@@ -147,8 +168,9 @@ class Optimizer:
         ]
         self.parts: list[torch.optim.Optimizer] = []
         if s.kind == "muon" and roles["matrix"]:
-            dtype = DTYPES[s.orthogonal_precision]
-            self.parts.append(Muon(roles["matrix"], s.matrix_learning_rate, s.momentum, s.weight_decay, dtype))
+            dtype, rate = DTYPES[s.orthogonal_precision], s.matrix_learning_rate
+            muon = Muon(roles["matrix"], rate, s.momentum, s.weight_decay, dtype, orthogonalizer, processes)
+            self.parts.append(muon)
         else:
             adam.append({"params": roles["matrix"], "lr": s.learning_rate, "weight_decay": s.weight_decay})
         adam = [group for group in adam if group["params"]]
@@ -196,6 +218,11 @@ class Optimizer:
             parameter = self.names[name]
             # AdamW's fused step wants its step counter as a float32 tensor on the parameter's device.
             owner[id(parameter)].state[parameter][slot] = value.clone().to(parameter.device)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """Return the part of a sharded tensor that this process holds, sharing its memory; others as they are."""
+    return cast(Tensor, tensor.to_local()) if hasattr(tensor, "to_local") else tensor  # DTensor is costly to import
 
 
 def role_of(name: str, parameter: Tensor) -> str:

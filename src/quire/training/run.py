@@ -28,12 +28,14 @@ from quire.tokens.dataset import TokenDataset
 from quire.tokens.shards import prepare
 from quire.training.checkpoint import list_checkpoints
 from quire.training.config import RunConfig, load_config, run_toml, save_config
+from quire.training.distributed import ALONE, Ranks, joined, restarted
 from quire.training.environment import record_start
 from quire.training.journal import Listener
 from quire.training.machine import check_device, measure_machine
 from quire.training.optimizer import OptimizerSettings
 from quire.training.pace import time_step
 from quire.training.plan import Reasons, Sizes, check_groups, orthogonal_precision, plan_run, plan_tokens
+from quire.training.plan_ranks import check_profile, check_shard, for_ranks, of_all
 from quire.training.plots import draw
 from quire.training.profile import profile_steps
 from quire.training.report import write_report
@@ -111,6 +113,7 @@ def train(
     corpus: Path | str | None = None,
     overwrite: bool = False,
     profile: bool = False,
+    shard: bool = False,
     listener: Listener | None = None,
     ingest_progress: Progress | None = None,
 ) -> TrainedRun:
@@ -125,6 +128,7 @@ def train(
         corpus: where the corpus of the folders goes; default corpora/NAME in the working directory, NAME the run's.
         overwrite: replace a run that is there.
         profile: first find out where the time of a step goes; written to RUN/quire/profile, and told as "profile".
+        shard: of the processes that torchrun started, each holds a slice of the model and not a copy.
         listener: is called with each record of metrics, and with records of kind "stage", "plan", "note", "sample".
         ingest_progress: is called as `quire.ingest` calls its `progress`.
 
@@ -133,26 +137,39 @@ def train(
         QuireError: there is too little text, the disk is full, the loss is not finite.
         KeyboardInterrupt: after Ctrl-C; what was done is kept, and `resume(out)` goes on.
     """
-    tell = listener or (lambda record: None)
     run = Path(out)
     given = merge(settings or {}, {"training": {"minutes": minutes}} if minutes is not None else {})
-    check_groups(given)
-    check_device(given.get("training", {}).get("device"))
-    check_tensorboard(given.get("training", {}).get("tensorboard", False))
-    _check_out(run, overwrite=overwrite)
-    opened = _corpus(sources, run, corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
-    with _writing(run):
-        # A run that is there is replaced when the new one is planned, not before: much can be wrong until then.
-        staged = run / "quire" / "tokens.new"
-        try:
-            config, reasons = _plan(opened, staged, given, tell)
-            _forget(run)
-            staged.rename(tokens_folder(run))
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
-        save_config(run, config, reasons, {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint})
-        tell({"kind": "plan", "config": config, "reasons": reasons})
-        return _train(run, config, reasons, TokenDataset.open(tokens_folder(run)), tell, resume=False, profile=profile)
+    given = merge(given, {"training": {"shard": True}} if shard else {})
+
+    with joined() as ranks, ranks.explained(run), contextlib.ExitStack() as held:
+        tell = listener if listener and ranks.first else lambda record: None
+        if ranks.lead(lambda: restarted() and _is_own(run, overwrite=overwrite)):
+            return _resume(run, tell, None, ranks, held, profile=profile)
+
+        def planned() -> tuple[RunConfig, Reasons]:
+            check_groups(given)
+            check_device(given.get("training", {}).get("device"))
+            check_tensorboard(given.get("training", {}).get("tensorboard", False))
+            check_shard(given, ranks)
+            check_profile(profile, ranks)
+            _check_out(run, overwrite=overwrite)
+            opened = _corpus(sources, run, corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
+            held.enter_context(_writing(run))
+            # A run that is there is replaced when the new one is planned, not before: much can be wrong until then.
+            staged = run / "quire" / "tokens.new"
+            try:
+                config, reasons = _plan(opened, staged, given, tell, ranks)
+                _forget(run)
+                staged.rename(tokens_folder(run))
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
+            save_config(run, config, reasons, {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint})
+            tell({"kind": "plan", "config": config, "reasons": reasons})
+            return config, reasons
+
+        config, reasons = ranks.lead(planned)
+        data = TokenDataset.open(tokens_folder(run))
+        return _train(run, config, reasons, data, tell, ranks, resume=False, profile=profile)
 
 
 def plan_training(
@@ -177,28 +194,59 @@ def plan_training(
     check_device(given.get("training", {}).get("device"))
     opened = _corpus(sources, Path(out), corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
     with tempfile.TemporaryDirectory(prefix="quire-plan-") as folder:
-        return _plan(opened, Path(folder) / "tokens", given, tell)
+        return _plan(opened, Path(folder) / "tokens", given, tell, ALONE)
 
 
-def resume(out: Path | str, *, profile: bool = False, listener: Listener | None = None) -> TrainedRun:
+def resume(
+    out: Path | str, *, shard: bool | None = None, profile: bool = False, listener: Listener | None = None
+) -> TrainedRun:
     """Go on with a run that was interrupted, to weights bit-identical to those of an uninterrupted one.
 
     A run by the clock keeps the length that it had when it was interrupted, so resuming twice gives the same weights.
+    The number of processes may be another than before: the windows come in the same order, in the same batches.
+
+    Args:
+        out: the run folder.
+        shard: as for `train`; None leaves it as it was.
+        profile: as for `train`.
+        listener: as for `train`.
 
     Raises:
         FormatError: there is no run, no whole checkpoint, or its tokens are missing.
     """
     run = Path(out)
-    config, reasons, _ = load_config(run)
-    check_device(config.training.device)
-    tell = listener or (lambda record: None)
-    with _writing(run):
-        data = TokenDataset.open(tokens_folder(run))
+    with joined() as ranks, ranks.explained(run), contextlib.ExitStack() as held:
+        tell = listener if listener and ranks.first else lambda record: None
+        return _resume(run, tell, shard, ranks, held, profile=profile)
+
+
+def _resume(
+    run: Path, tell: Listener, shard: bool | None, ranks: Ranks, held: contextlib.ExitStack, *, profile: bool
+) -> TrainedRun:
+    def found() -> tuple[RunConfig, Reasons, bool]:
+        check_profile(profile, ranks)
+        config, reasons, _ = load_config(run)
+        check_device(config.training.device)
+        held.enter_context(_writing(run))
         started = bool(list_checkpoints(run))
         if not started:
             text = "no checkpoint was written yet: training starts from its beginning"
             tell({"kind": "note", "step": 0, "text": text})
-        return _train(run, config, reasons, data, tell, resume=started, profile=profile)
+        return config, reasons, started
+
+    config, reasons, started = ranks.lead(found)
+    if shard is not None:
+        config = config.model_copy(update={"training": config.training.model_copy(update={"shard": shard})})
+    data = TokenDataset.open(tokens_folder(run))
+    return _train(run, config, reasons, data, tell, ranks, resume=started, profile=profile)
+
+
+def _is_own(run: Path, *, overwrite: bool) -> bool:
+    """Whether a job that torchrun has started again finds its own run, to go on with."""
+    if overwrite and run_toml(run).exists():
+        hint = f"Go on with it: quire train --resume --out {run}"
+        raise UsageError("torchrun started the job again, and --overwrite would delete its run", where=run, hint=hint)
+    return run_toml(run).exists()
 
 
 @contextlib.contextmanager
@@ -264,7 +312,9 @@ def _corpus(
     return Corpus.open(corpus)
 
 
-def _plan(corpus: Corpus, tokens: Path, given: Mapping[str, Any], tell: Listener) -> tuple[RunConfig, Reasons]:
+def _plan(
+    corpus: Corpus, tokens: Path, given: Mapping[str, Any], tell: Listener, ranks: Ranks
+) -> tuple[RunConfig, Reasons]:
     tell({"kind": "stage", "text": "Learning the tokenizer and writing token shards"})
     token_plan = plan_tokens(corpus.num_bytes, given)
     data = prepare(corpus, tokens, token_plan[0])
@@ -280,9 +330,11 @@ def _plan(corpus: Corpus, tokens: Path, given: Mapping[str, Any], tell: Listener
     )
 
     def measure(model: ModelConfig, rows: int, precision: str) -> float:
-        return time_step(model, rows, precision, machine.device, optimizer_settings=moves)
+        share = -(-rows // ranks.count)
+        return time_step(model, share, precision, machine.device, optimizer_settings=moves)
 
-    return plan_run(sizes, machine, given, token_plan, measure)
+    config, reasons = plan_run(sizes, of_all(machine, ranks), given, token_plan, measure)
+    return for_ranks(config, reasons, given, ranks)
 
 
 def _train(
@@ -291,6 +343,7 @@ def _train(
     reasons: Reasons,
     data: TokenDataset,
     tell: Listener,
+    ranks: Ranks,
     *,
     resume: bool,
     profile: bool,
@@ -298,18 +351,24 @@ def _train(
     if profile:
         tell({"kind": "stage", "text": "Measuring where the time of a step goes"})
         tell({"kind": "profile", "profile": profile_steps(run, config, data, tell)})
-    with with_events(run, config, tell, resumed=resume) as listener:
-        trainer = Trainer(run, config, data, listener)
-        listener({"kind": "start", **record_start(run, config, resumed=resume)})
+    with with_events(run, config, tell, resumed=resume) if ranks.first else contextlib.nullcontext(tell) as listener:
+        trainer = Trainer(run, config, data, listener, ranks)
+        if ranks.first:
+            listener({"kind": "start", **record_start(run, config, resumed=resume)})
         state = trainer.run(resume=resume)
-    tell({"kind": "stage", "text": "Scoring the best model on the whole validation text and drawing"})
-    model, tokenizer = load_model_folder(run, config.training.device)
-    score = score_split(model, tokenizer, data.validation)
-    baselines = compare_dataset(data)
-    save_score(run, score, baselines)
-    plots = tuple(draw(run))
-    report = write_report(run, config, reasons, score, state)
-    return TrainedRun(run, config, reasons, score, baselines, state.step, state.best_step, state.seconds, plots, report)
+
+    def closed() -> TrainedRun:
+        tell({"kind": "stage", "text": "Scoring the best model on the whole validation text and drawing"})
+        model, tokenizer = load_model_folder(run, config.training.device)
+        score = score_split(model, tokenizer, data.validation)
+        baselines = compare_dataset(data)
+        save_score(run, score, baselines)
+        plots = tuple(draw(run))
+        report = write_report(run, config, reasons, score, state)
+        seconds = state.seconds
+        return TrainedRun(run, config, reasons, score, baselines, state.step, state.best_step, seconds, plots, report)
+
+    return ranks.lead(closed)
 
 
 def save_score(run: Path, score: Score, baselines: Baselines) -> None:

@@ -55,8 +55,15 @@ class SampleWriter:
         self.length = settings.sample_tokens
         self.prompts = settings.sample_prompts or prompts_from(data.validation, data.tokenizer)
 
-    def write(self, model: Transformer, step: int, bits_per_byte: float) -> str:
-        """Continue each prompt, append the texts to samples.md, and return the first; "" where samples are off."""
+    def write(self, model: Transformer, step: int, bits_per_byte: float, *, keep: bool = True) -> str:
+        """Continue each prompt, append the texts to samples.md, and return the first; "" where samples are off.
+
+        Args:
+            model: continues them.
+            step: how many steps it was trained for.
+            bits_per_byte: its score.
+            keep: False writes no file: another process, which has the other slices of the model, does.
+        """
         if not self.length:
             return ""
         sampling = SamplingSettings(max_tokens=self.length, temperature=0.8, top_p=0.95, seed=0)
@@ -65,6 +72,8 @@ class SampleWriter:
         for prompt, completion in zip(self.prompts, written, strict=True):
             # Four backquotes: the text may hold three of its own.
             section += [f"**{prompt or '(nothing)'}** ...", "", "````text", _inert(completion.text), "````", ""]
+        if not keep:
+            return ""
         before = self.path.read_text("utf-8") if self.path.exists() else "# Samples\n\n"
         write_text(self.path, before + "\n".join(section) + "\n")
         return f"{self.prompts[0]}{written[0].text}"

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from quire.errors import QuireError
 from quire.interop.huggingface import save_model_folder
-from quire.model.loss import IGNORED
 from quire.model.transformer import Transformer
 from quire.tokens.batches import Batch, BatchStream
 from quire.tokens.dataset import TokenDataset
@@ -34,17 +33,25 @@ from quire.training.checkpoint import (
 from quire.training.compiled import compile_loss
 from quire.training.config import RunConfig
 from quire.training.determinism import deterministic_kernels
+from quire.training.distributed import ALONE, Ranks
 from quire.training.guard import judge, remember
 from quire.training.interrupt import Interrupt
 from quire.training.journal import Journal, Listener
 from quire.training.length import RunLength
-from quire.training.memory import give_back_large_pieces, halve_micro_batch, is_out_of_memory, release_memory
+from quire.training.memory import (
+    give_back_large_pieces,
+    halve_micro_batch,
+    is_out_of_memory,
+    out_of_memory_among,
+    release_memory,
+)
 from quire.training.meter import Meter
 from quire.training.metrics import Record
 from quire.training.optimizer import Optimizer
 from quire.training.pace import Pace
-from quire.training.precision import MixedPrecision
+from quire.training.precision import DTYPES, MixedPrecision
 from quire.training.schedule import Schedule
+from quire.training.sharding import Parallel, whole_tensor
 from quire.training.validation import quietly, validate
 
 
@@ -56,34 +63,45 @@ class Trainer:
         config: the resolved configuration.
         data: token shards.
         listener: is called with every record that goes to metrics.jsonl, and with records of kind "note"
-            (key "text") that do not.
+            (key "text") that do not; of several ranks, rank 0's is.
+        ranks: the processes that train the model together; each has a Trainer, and all call the same methods.
     """
 
-    def __init__(self, run: Path, config: RunConfig, data: TokenDataset, listener: Listener | None = None) -> None:
+    def __init__(
+        self,
+        run: Path,
+        config: RunConfig,
+        data: TokenDataset,
+        listener: Listener | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
         t = config.training
         self.run_folder, self.config, self.data = run, config, data
-        self.device = torch.device(t.device)
+        self.ranks = ranks
+        self.device = ranks.device(t.device)
         if t.threads:
             torch.set_num_threads(t.threads)
         torch.manual_seed(t.seed)
-        self.model = Transformer(config.model).to(self.device)
+        model = Transformer(config.model)
+        dtype = DTYPES[t.precision]
+        self.parallel = Parallel(model, ranks, self.device, shard=t.shard, compile=t.compile, dtype=dtype)
+        self.model = self.parallel.model
         self.model.activation_checkpointing = t.activation_checkpointing
         if t.activation_checkpointing and self.device.type == "cpu":
             give_back_large_pieces()
-        self.optimizer = Optimizer(self.model, config.optimizer)
+        self.optimizer = Optimizer(self.model, config.optimizer, self.parallel.orthogonalize, ranks.count)
         self.precision = MixedPrecision(t.precision, self.device.type)
         self.state = TrainingState(total_steps=t.steps)
         self.schedule = Schedule(config.schedule, t.steps)
         self.batches = self._stream(0, 0)
-        self.summed_loss: Callable[[Tensor, Tensor], Tensor] = self.model.loss
-        if t.compile:
-            self.summed_loss = compile_loss(self.model, self._note)
-        self.journal = Journal(run, data, t, listener)
-        self._interrupt = Interrupt()
+        loss = compile_loss(self.model, self._note) if t.compile and not self.parallel.sharded else self.model.loss
+        self.summed_loss: Callable[[Tensor, Tensor], Tensor] = self.parallel.loss(loss)
+        self.journal = Journal(run, data, t, listener, kept=ranks.first)
+        self._interrupt = Interrupt(patient=ranks.count > 1)
         self.length = RunLength(t.minutes)
         self._saved_step = -1
         self._saved_at = 0.0
-        self._pace = Pace(Meter.of(config))
+        self._pace = Pace(Meter.of(config, ranks.count) if ranks.first else None)
         self._began = time.perf_counter()
 
     # -- one step ---------------------------------------------------------------------------------------------
@@ -94,9 +112,11 @@ class Trainer:
             batch = self.batches.next_batch()
         state = self.state
         self.optimizer.set_multiplier(self.schedule.multiplier(state.step) * state.rate_factor)
-        loss = float(self._fitting_gradients(batch))
+        self.ranks.seed(self.config.training.seed, state.step)
+        loss, pressed = self.ranks.add(float(self._fitting_gradients(batch)), self._interrupt.pressed)
+        self._interrupt.agreed = pressed > 0
         norm = float(self._clip())
-        targets = int((batch.targets != IGNORED).sum())
+        targets = batch.num_targets + batch.elsewhere
         harm = judge(self.config.training, state, loss / max(1, targets), norm)
         if harm is None:
             self.optimizer.step()
@@ -122,17 +142,18 @@ class Trainer:
         are those of the one big batch, also where the last micro-batch is smaller or has fewer targets.
 
         Returns:
-            The cross-entropy summed over the batch, in nats (a float32 scalar).
+            The cross-entropy summed over the batch, this rank's share of it, in nats (a float32 scalar).
         """
         rows = self.micro_batch_size
-        targets = max(1, int((batch.targets != IGNORED).sum()))
+        targets = max(1, batch.num_targets + batch.elsewhere)
         total = torch.zeros((), device=self.device)
         for start in range(0, len(batch.inputs), rows):
             x = self._to_device(batch.inputs[start : start + rows])  # (b, T)
             y = self._to_device(batch.targets[start : start + rows])  # (b, T)
-            with self.precision.autocast():
-                loss = self.summed_loss(x, y)
-            self.precision.backward(loss / targets)
+            with self.parallel.passing(last=start + rows >= len(batch.inputs)):
+                with self.precision.autocast():
+                    loss = self.summed_loss(x, y)
+                self.precision.backward(loss / targets)
             total += loss.detach()
         return total
 
@@ -151,6 +172,8 @@ class Trainer:
                 if not is_out_of_memory(error):
                     raise
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                if self.ranks.count > 1:
+                    raise out_of_memory_among(self.ranks.rank, self.micro_batch_size, reason) from error
             # Outside of the handler: the error holds on to the frames of the pass, and with them to its tensors.
             self.optimizer.zero_grad()
             release_memory(self.device)
@@ -165,7 +188,7 @@ class Trainer:
     def _clip(self) -> Tensor:
         self.precision.unscale(self.optimizer.parts)
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = whole_tensor(torch.nn.utils.get_total_norm(gradients))
         torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.config.optimizer.max_grad_norm, norm)
         return norm
 
@@ -195,13 +218,14 @@ class Trainer:
         if left.returns >= t.max_returns:
             text = f"{trouble}; {left.returns} returns to earlier checkpoints did not help"
             raise QuireError(text, where=f"step {left.step}", hint=hint)
-        folder, problems = newest_whole(checkpoint_folder(self.run_folder, step) for step in reversed(left.anchors))
+        anchors = [checkpoint_folder(self.run_folder, step) for step in reversed(left.anchors)]
+        folder, problems = self.ranks.lead(lambda: newest_whole(anchors))
         self._note_damaged(problems)
         if folder is None:
             raise QuireError(
                 f"{trouble}, and there is no checkpoint to go back to", where=f"step {left.step}", hint=hint
             )
-        state = load_checkpoint(folder, self.model, self.optimizer, self.precision)
+        state = load_checkpoint(folder, self.model, self.optimizer, self.precision, self.ranks)
         for name in ("seconds", "total_steps", "knots", "best_loss", "best_step", "worse", "skipped"):
             setattr(state, name, getattr(left, name))
         state.micro_batch_size = left.micro_batch_size
@@ -210,7 +234,7 @@ class Trainer:
         state.anchors = [step for step in left.anchors if step < state.step] or [state.step]
         self.state = state
         self.batches = self._stream(state.epoch, state.window)
-        forget_checkpoints(self.run_folder, state.step)
+        self.ranks.lead(lambda: forget_checkpoints(self.run_folder, state.step))
         self._saved_step = state.step
         self.journal.open(state.step, state.returns)
         self._event("return", {"from_step": left.step, "returns": state.returns, "rate_factor": state.rate_factor})
@@ -256,7 +280,7 @@ class Trainer:
                     self.step()
                     if self.state.step > before:  # else the run went back to where it has looked already
                         self._after_step()
-                    if self._interrupt.pressed or self.state.step == stop_at:
+                    if self._is_interrupted or self.state.step == stop_at:
                         self.save()
                         break
                 else:
@@ -266,15 +290,16 @@ class Trainer:
                 self.journal.close()
             raise
         self.journal.close()
-        if self._interrupt.pressed:
+        if self._is_interrupted:
             raise KeyboardInterrupt
         return self.state
 
     def save(self) -> None:
         """Write a checkpoint of this moment, unless it is there, and delete the oldest."""
         if self._saved_step != self.state.step:
-            save_checkpoint(self.run_folder, self.state, self.model, self.optimizer, self.precision)
-            prune_checkpoints(self.run_folder, self.config.training.keep_checkpoints, self.state.anchors)
+            save_checkpoint(self.run_folder, self.state, self.model, self.optimizer, self.precision, self.ranks)
+            keep = self.config.training.keep_checkpoints
+            self.ranks.lead(lambda: prune_checkpoints(self.run_folder, keep, self.state.anchors))
             self._saved_step = self.state.step
         self._saved_at = self._now()
 
@@ -292,7 +317,7 @@ class Trainer:
         self.journal.check_folder()
         state.seconds = self._now()
         self._pace.stepped(state.seconds)
-        self.length.revise(state, self._pace, self.schedule)
+        self.length.revise_together(state, self._pace, self.schedule, self.ranks)
         last = state.step >= self.schedule.total_steps
         if state.step % t.log_interval == 0 or last:
             self.journal.steps_taken(state, self._pace, self.optimizer.learning_rate)
@@ -303,7 +328,7 @@ class Trainer:
         elif state.step % t.checkpoint_interval == 0 and not state.skipped_in_a_row:
             if self._saved_step != state.step:
                 self._save_anchor()
-        elif self._now() - self._saved_at > t.checkpoint_seconds:
+        elif self.ranks.share(self._now() - self._saved_at)[0] > t.checkpoint_seconds:
             self.save()
         self._pace.looked(self._now())
 
@@ -323,9 +348,9 @@ class Trainer:
         return False
 
     def _resume(self) -> None:
-        folder, problems = latest_checkpoint(self.run_folder)
+        folder, problems = self.ranks.lead(lambda: latest_checkpoint(self.run_folder))
         self._note_damaged(problems)
-        self.state = load_checkpoint(folder, self.model, self.optimizer, self.precision)
+        self.state = load_checkpoint(folder, self.model, self.optimizer, self.precision, self.ranks)
         self.schedule = Schedule(self.config.schedule, self.state.total_steps, self.state.knots)
         self.batches = self._stream(self.state.epoch, self.state.window)
         self._saved_step = self.state.step
@@ -344,20 +369,27 @@ class Trainer:
             state.best_loss = loss if math.isfinite(loss) else None
             state.best_step, state.worse = state.step, 0
             # The run folder always holds the best model so far: it can be used while training goes on.
-            save_model_folder(self.run_folder, self.model, self.data.tokenizer)
+            best = self.parallel.whole()
+            self.ranks.lead(lambda: save_model_folder(self.run_folder, best, self.data.tokenizer))
         else:
             state.worse += 1
         record = {"kind": "validation", "step": state.step, "tokens": state.tokens, "seconds": round(state.seconds, 3)}
         self.journal.write({**record, "loss": loss, "bits_per_byte": bits, "best": state.best_step == state.step})
-        with quietly(self.model):
-            sample = self.journal.samples.write(self.model, state.step, bits)
+        sample = ""
+        if self.ranks.first or self.parallel.sharded:  # slices write together, or not at all
+            with quietly(self.model), self.parallel.readable():
+                sample = self.journal.samples.write(self.model, state.step, bits, keep=self.ranks.first)
         if sample:
             self.journal.listener({"kind": "sample", "step": state.step, "text": sample})
         state.seconds = self._now()
 
     def validate(self, tokens: int | None = None) -> tuple[float, float]:
         """Return the validation loss in nats a token and in bits per byte; arguments as for `validation.validate`."""
-        return validate(self.model, self.data, self.precision, self.micro_batch_size, tokens)
+        return validate(self.model, self.data, self.precision, self.micro_batch_size, tokens, self.ranks)
+
+    @property
+    def _is_interrupted(self) -> bool:
+        return self._interrupt.pressed if self.ranks.count == 1 else self._interrupt.agreed
 
     def _event(self, kind: str, figures: Record) -> None:
         state = self.state
@@ -378,7 +410,8 @@ class Trainer:
     def _stream(self, epoch: int, window: int) -> BatchStream:
         t = self.config.training
         context = self.config.model.context_length
-        return BatchStream(self.data.train, context, t.batch_size, t.seed, epoch=epoch, window=window)
+        place = {"epoch": epoch, "window": window, "rank": self.ranks.rank, "ranks": self.ranks.count}
+        return BatchStream(self.data.train, context, t.batch_size, t.seed, **place)
 
     def _to_device(self, array: np.ndarray[Any, Any]) -> Tensor:
         tensor = torch.from_numpy(array)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 
 import torch
 
-from quire.evaluation import score_batches
+from quire.evaluation import Score, score_batches
 from quire.model.transformer import Transformer
 from quire.tokens.batches import Batch, evaluation_batches
 from quire.tokens.dataset import TokenDataset
+from quire.training.distributed import ALONE, Ranks
 from quire.training.precision import MixedPrecision
 
 
@@ -18,7 +20,9 @@ from quire.training.precision import MixedPrecision
 def quietly(model: Transformer) -> Iterator[None]:
     """Evaluation mode, without gradients, and without touching the random numbers that training will draw."""
     device = model.cos.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
+    # A sharded model gathers its weights into buffers that training uses again: they must not be of inference mode.
+    ungraded = torch.no_grad() if hasattr(model, "unshard") else torch.inference_mode()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), ungraded:
         model.eval()
         try:
             yield
@@ -27,7 +31,12 @@ def quietly(model: Transformer) -> Iterator[None]:
 
 
 def validate(
-    model: Transformer, data: TokenDataset, precision: MixedPrecision, rows: int, tokens: int | None = None
+    model: Transformer,
+    data: TokenDataset,
+    precision: MixedPrecision,
+    rows: int,
+    tokens: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[float, float]:
     """Return the validation loss in nats a token, and in bits per byte of text.
 
@@ -37,13 +46,28 @@ def validate(
         precision: the number format to score in.
         rows: windows at once.
         tokens: about how many tokens to use, taken evenly from the whole; None uses all.
+        ranks: who takes part: each scores its share, and all get the score of the whole.
     """
     batches = list_evenly(
         evaluation_batches(data.validation, model.config.context_length, rows), data.validation.num_tokens, tokens
     )
     with quietly(model), precision.autocast():
-        score = score_batches(model, data.tokenizer, batches)
+        score = _score_shares(model, data, batches, ranks)
     return score.nats_per_token, score.bits_per_byte
+
+
+def _score_shares(model: Transformer, data: TokenDataset, batches: Iterator[Batch], ranks: Ranks) -> Score:
+    """Score every W-th of `batches` on this rank; return the score of all, with the same bits on every rank."""
+    if ranks.count == 1:
+        return score_batches(model, data.tokenizer, batches)
+    mine: list[Score] = []
+    while turn := list(itertools.islice(batches, ranks.count)):
+        # A sharded model needs all ranks in each pass: those that have no batch left go over the first one for nothing.
+        score = score_batches(model, data.tokenizer, [turn[ranks.rank if ranks.rank < len(turn) else 0]])
+        mine += [score] if ranks.rank < len(turn) else []
+    parts = ranks.gather(lambda: mine)
+    scores = [score for part in parts for score in part]
+    return sum(scores[1:], scores[0])
 
 
 def list_evenly(batches: Iterator[Batch], available: int, wanted: int | None) -> Iterator[Batch]:
