@@ -99,6 +99,8 @@ def test_what_is_odd_beside_the_text_does_not_hide_it(name: str) -> None:
         made(font=FONT.replace(">>", "/FirstChar -9 /LastChar 2147483647 /Widths [1] >>")),
         made(shown="1e38 0 0 1e38 0 0 cm " + SHOWN),
         made(shown=SHOWN.replace("12 Tf", "1e30 Tf")),
+        made(shown="(r-) Tj (r) Tj " + 24 * "304 1 4 0 1 0 cm " + SHOWN + " " + SHOWN),
+        made(shown=SHOWN + " 0 Tr " + 30 * "30 4 0 1 0 0 cm 304 1 0 0 1 0 cm " + "(r-) Tj (r) Tj " + SHOWN),
         made().replace(b"/Root 1 0 R", b"/Root 3 0 R"),
         made().replace(b"/Root 1 0 R", b"/Root 1 0 R /Encrypt 3 0 R"),
         b"%PDF-1.7\n" * 1000,

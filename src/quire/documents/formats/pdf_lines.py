@@ -125,7 +125,17 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
         return []
     usual = max(turns, key=lambda turn: (turn != _LEANING, turns[turn]))
     mirrored = _RIGHT_TO_LEFT.search(text) is not None and 2 * len(_RIGHT_TO_LEFT.findall(text)) > len(text)
-    return [_line(*parts_of_line, usual, mirrored) for parts_of_line in found]
+    lines = [_line(*parts_of_line, usual, mirrored) for parts_of_line in found]
+    return [line if _is_placed(line) else _unplaced(line) for line in lines]
+
+
+def _is_placed(line: TextLine) -> bool:
+    """Whether its box and size are numbers; those of a broken font or matrix need not be."""
+    return math.isfinite(line.left + line.top + line.right + line.bottom + line.size)
+
+
+def _unplaced(line: TextLine) -> TextLine:
+    return TextLine(line.text, 0.0, 0.0, 0.0, 0.0, 0.0, line.fixed_pitch, line.upright, line.place)
 
 
 def _loose_rect(handle: Any, first: int, last: int) -> _Rect:
@@ -200,6 +210,8 @@ def _cuts(handle: Any, said: str, start: int, lefts: list[tuple[float, bool]]) -
 
 def _turn(angle: float) -> int:
     quarters = -angle * 2 / math.pi  # PDFium counts clockwise
+    if not math.isfinite(quarters):
+        return _LEANING
     whole = round(quarters)
     return whole % 4 if abs(quarters - whole) < _MAX_LEAN else _LEANING
 
