@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quire.documents.document import Document, DroppedFile, LeftOut
+from quire.documents.kinds import kind_of
 from quire.documents.read import read_bytes, read_file
 from quire.documents.settings import ReadSettings
+from quire.errors import ReadError
 
 DEFAULT = ReadSettings()
 PROSE = "It rained all night, and in the morning the whole street was a river of leaves"
@@ -165,5 +167,8 @@ def test_broken_records_end_in_documents_or_a_rule(changes, cut, name):
     try:
         parts = read(bytes(data[cut:]) or b" ", name)
     except DroppedFile:
+        return
+    except ReadError:  # of what begins like a file of another kind: three bytes make it a broken picture
+        assert kind_of(name, bytes(data[cut:])).reader not in ("json", "json-lines")
         return
     assert all(part.text if isinstance(part, Document) else part.detail for part in parts)
