@@ -76,9 +76,10 @@ def main() -> None:
     from quire.tokens.shards import prepare
     from quire.tokens.split import SplitPlan
     from quire.training.config import save_config
+    from quire.training.draft import describe
     from quire.training.machine import measure_machine
     from quire.training.pace import time_step
-    from quire.training.plan import Sizes, describe, plan_run, plan_tokens
+    from quire.training.plan import Sizes, plan_run, plan_tokens
     from quire.training.plots import draw
     from quire.training.run import tokens_folder
     from quire.training.trainer import Trainer

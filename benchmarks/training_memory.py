@@ -124,6 +124,7 @@ def step_case(given: dict[str, Any]) -> dict[str, Any]:
         optimizer="muon",
         checkpointing=given["checkpointing"],
         compiled=given["compile"],
+        process=before,
     )
     return {
         "parameters": count_parameters(config),

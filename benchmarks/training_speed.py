@@ -4,13 +4,15 @@
 
 Products of 2048 x 2048 float32 matrices and whole training steps (forward, backward, clipping, optimizer) are timed
 in turn, round after round, in one run; rates and shares are medians over the rounds. Beside quire, where it is
-installed: transformers' Qwen3 of the same shape with AdamW, eager and compiled, on the same batches.
+installed: transformers' Qwen3 of the same shape with AdamW, eager and compiled, on the same batches. All in float32,
+and in the 16-bit format whose products are the fastest here; Muon orthogonalizes in the format that the plan chooses.
 FLOPs are those of the matrix products, three times the forward pass; the optimizer's own count for nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -23,8 +25,10 @@ from quire.files import write_text
 from quire.model.config import ModelConfig
 from quire.model.size import count_flops, count_parameters
 from quire.model.transformer import Transformer
+from quire.training.determinism import deterministic_kernels
 from quire.training.machine import measure_machine
 from quire.training.optimizer import Optimizer, OptimizerSettings
+from quire.training.plan import orthogonal_precision
 from quire.training.precision import MixedPrecision
 
 SHAPES = {
@@ -44,29 +48,28 @@ def product_rate() -> float:
     return 3 * 2 * PRODUCT**3 / (time.perf_counter() - began) / 1e9
 
 
-def quire_step(config: ModelConfig, precision: str, kind: str, compiled: bool) -> Callable[[], None]:
+def quire_step(config: ModelConfig, precision: str, kind: str, compiled: bool, orthogonal: str) -> Callable[[], None]:
     torch.manual_seed(0)
     model = Transformer(config)
-    optimizer = Optimizer(model, OptimizerSettings(kind=kind))
+    optimizer = Optimizer(model, OptimizerSettings(kind=kind, orthogonal_precision=orthogonal))
     mixed = MixedPrecision(precision, "cpu")
     loss_of = torch.compile(model.loss, dynamic=False) if compiled else model.loss
     tokens = torch.randint(config.vocab_size, (BATCH, config.context_length))
 
     def step() -> None:
-        torch.use_deterministic_algorithms(True, warn_only=True)  # as the trainer does, for exact resumption
-        with mixed.autocast():
-            loss = loss_of(tokens, tokens) / tokens.numel()
-        mixed.backward(loss)
-        mixed.unscale(optimizer.parts)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        torch.use_deterministic_algorithms(False)
+        with deterministic_kernels(torch.device("cpu"), wanted=True):  # as the trainer does, for exact resumption
+            with mixed.autocast():
+                loss = loss_of(tokens, tokens) / tokens.numel()
+            mixed.backward(loss)
+            mixed.unscale(optimizer.parts)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
 
     return step
 
 
-def peer_step(config: ModelConfig, compiled: bool) -> Callable[[], None]:
+def peer_step(config: ModelConfig, compiled: bool, precision: str) -> Callable[[], None]:
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(0)
@@ -86,9 +89,12 @@ def peer_step(config: ModelConfig, compiled: bool) -> Callable[[], None]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     tokens = torch.randint(config.vocab_size, (BATCH, config.context_length))
     forward = torch.compile(model, dynamic=False) if compiled else model
+    mixed = MixedPrecision(precision, "cpu")
 
     def step() -> None:
-        forward(input_ids=tokens, labels=tokens).loss.backward()
+        with mixed.autocast():
+            loss = forward(input_ids=tokens, labels=tokens).loss
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -105,22 +111,19 @@ def main() -> None:
     args = parser.parse_args()
     machine = measure_machine()
     print(machine.name)
+    fast = max(machine.gflops, key=machine.gflops.__getitem__)
     rows = []
     for size in args.sizes:
         config = SHAPES[size]
-        steps = {"quire eager, float32": quire_step(config, "float32", "muon", False)}
-        if machine.compiler:
-            steps["quire compiled, float32"] = quire_step(config, "float32", "muon", True)
-            steps["quire compiled, float32, AdamW"] = quire_step(config, "float32", "adamw", True)
-        fast = max(machine.gflops, key=machine.gflops.__getitem__)
-        if fast != "float32":
-            steps[f"quire eager, {fast}"] = quire_step(config, fast, "muon", False)
-            if machine.compiler:
-                steps[f"quire compiled, {fast}"] = quire_step(config, fast, "muon", True)
-        if not args.no_peer:
-            steps["transformers eager, float32, AdamW"] = peer_step(config, False)
-            if machine.compiler:
-                steps["transformers compiled, float32, AdamW"] = peer_step(config, True)
+        precisions = ["float32"] if fast == "float32" else ["float32", fast]
+        steps = {}
+        for precision, way in itertools.product(precisions, ("eager", "compiled") if machine.compiler else ("eager",)):
+            compiled = way == "compiled"
+            for kind, name in (("muon", "Muon"), ("adamw", "AdamW")):
+                step = quire_step(config, precision, kind, compiled, orthogonal_precision(machine))
+                steps[f"quire {way}, {precision}, {name}"] = step
+            if not args.no_peer:
+                steps[f"transformers {way}, {precision}, AdamW"] = peer_step(config, compiled, precision)
         for step in steps.values():  # compile and warm up
             step()
             step()

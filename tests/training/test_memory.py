@@ -5,7 +5,13 @@ import torch
 
 from quire.errors import QuireError
 from quire.training.compiled import compile_loss
-from quire.training.memory import is_out_of_memory
+from quire.training.memory import (
+    count_peak_from_here,
+    is_out_of_memory,
+    memory_account,
+    peak_memory,
+    predict_run_memory,
+)
 from quire.training.metrics import read_metrics
 from quire.training.trainer import Trainer
 
@@ -114,3 +120,17 @@ def test_a_real_allocation_that_is_too_large_is_told_apart():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 62, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
+
+
+def test_the_peak_of_training_leaves_out_what_was_before():
+    held = torch.ones(64 << 20)  # 256 MiB
+    before = peak_memory("cpu")
+    del held
+    count_peak_from_here("cpu")
+    assert peak_memory("cpu") < before - (128 << 20)
+
+
+def test_the_account_holds_both_figures(config):
+    account = memory_account(config(), 2_000_000_000)
+    assert account.startswith("2.0 GB at most while training, ")
+    assert account.endswith(f"{predict_run_memory(config()) / 1e9:.1f} predicted")

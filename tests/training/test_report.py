@@ -18,7 +18,7 @@ from quire.evaluation import Score
 from quire.settings import read_toml
 from quire.training.checkpoint import TrainingState
 from quire.training.config import run_toml
-from quire.training.plan import describe
+from quire.training.draft import describe
 from quire.training.report import predicted_bits_per_byte, write_report
 from quire.training.run import TrainedRun, train
 

@@ -325,7 +325,7 @@ def _plan_here(
     from quire.corpus.settings import IngestSettings
     from quire.model.size import count_flops, count_parameters, size_table
     from quire.settings import build, read_toml, with_assignments
-    from quire.training.plan import describe
+    from quire.training.draft import describe
     from quire.training.run import plan_training
 
     settings = read_toml(config) if config is not None else {}

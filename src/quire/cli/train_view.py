@@ -77,7 +77,7 @@ class View:
         from rich.table import Table
 
         from quire.model.size import size_table
-        from quire.training.plan import describe
+        from quire.training.draft import describe
 
         table = Table("setting", "value", "why", box=None, pad_edge=False)
         for key, value, reason in describe(record["config"], record["reasons"]):

@@ -80,9 +80,9 @@ def gains_by_float32(q: torch.Tensor) -> bool:
 class CausalAttention16(torch.autograd.Function):
     """Causal attention of 16-bit numbers on a CPU, whose backward pass computes in float32.
 
-    PyTorch's kernels, the same as of `F.scaled_dot_product_attention`. Their backward pass takes twice as long in
-    bfloat16 as in float32 where heads are 32 wide, and as long where they are 64 wide; so it is done in float32, which
-    also rounds less.
+    PyTorch's kernels, the same as of `F.scaled_dot_product_attention`. Their backward pass is slower in bfloat16 than
+    in float32 where heads are 32 wide, and about as fast where they are 64 wide (benchmarks/training_speed.py has
+    transformers without this beside quire with it); so it is done in float32, which also rounds less.
     """
 
     @staticmethod

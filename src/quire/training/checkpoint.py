@@ -114,14 +114,7 @@ def save_checkpoint(
         _save(part / "weights.safetensors", dict(model.named_parameters()))
         _save(part / "optimizer.safetensors", optimizer.state_tensors())
         _save(part / RANDOM_FILE, random_state())
-        files = {file.name: describe_file(file) for file in sorted(part.iterdir())}
-        (part / "state.json").write_text(json.dumps({"version": VERSION, **asdict(state), "files": files}, indent=1))
-        for file in part.iterdir():
-            fsync_file(file)
-        fsync_folder(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
-        fsync_folder(folder.parent)
+        publish(part, folder, state, {file.name: describe_file(file) for file in sorted(part.iterdir())})
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise explain_os_error(error, folder) from error
@@ -130,6 +123,27 @@ def save_checkpoint(
         shutil.rmtree(part, ignore_errors=True)
         raise QuireError(f"could not be written: {error}", where=folder, hint="Is the disk full?") from error
     return folder
+
+
+def publish(part: Path, folder: Path, state: TrainingState, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Make a checkpoint of the files in `part`: with its state, on the disk to the last byte, under its name.
+
+    Args:
+        part: the folder that was written.
+        folder: what it is to be called; one that is there is replaced.
+        state: where the run stands.
+        files: `describe_file` of each file in it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    (part / "state.json").write_text(json.dumps({"version": VERSION, **asdict(state), "files": files}, indent=1))
+    for file in part.iterdir():
+        fsync_file(file)
+    fsync_folder(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(part, folder)
+    fsync_folder(folder.parent)
 
 
 def is_shared(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import resource
@@ -17,10 +18,11 @@ from quire.training.footprint import OptimizerKind, memory
 # What torch says on a CPU, on Apple's GPU, and in libraries that it calls; on CUDA it raises a type of its own.
 _SAYS = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
 
-# What a process needs before it holds a model: Python and torch, or a context of CUDA with its libraries. These and
-# the next are from benchmarks/training_memory.py.
-PROCESS_BYTES = {"cpu": 340 << 20, "cuda": 600 << 20}
-# What the C library keeps of memory that was freed, as a part of what is in use: 1.27 to 1.44 were measured with glibc.
+# What `quire train` holds before it holds a model, Python and its libraries with what reading, tokenizing and planning
+# left behind (550 MiB were seen with the example library), or a context of CUDA with its libraries.
+PROCESS_BYTES = {"cpu": 550 << 20, "cuda": 600 << 20}
+# What the C library keeps of memory that was freed, as a part of what is in use: 1.27 to 1.44 were measured with glibc
+# (benchmarks/training_memory.py).
 # Compiled code plans its memory, and needs as much less as the compiler needs more.
 HELD = 1.4
 # With activation checkpointing it would be 2.4 to 3.4, and the most of what that saves be lost. Pieces from this size
@@ -99,6 +101,7 @@ def predict_memory(
     optimizer: OptimizerKind,
     checkpointing: bool = False,
     compiled: bool = False,
+    process: int | None = None,
 ) -> int:
     """Return the bytes that training holds at its peak, the process itself included.
 
@@ -110,11 +113,12 @@ def predict_memory(
         optimizer: "muon" or "adamw".
         checkpointing: whether activations are computed a second time instead of kept.
         compiled: whether torch.compile is used.
+        process: bytes that the process holds before the model; None = `PROCESS_BYTES`.
     """
     kind = "cuda" if device.startswith("cuda") else "cpu"
     tensors = memory(model, rows, device=kind, precision=precision, optimizer=optimizer, checkpointing=checkpointing)
     held = HELD if kind == "cpu" and not checkpointing and not compiled else 1.0
-    return int(PROCESS_BYTES[kind] + held * tensors.total)
+    return int((PROCESS_BYTES[kind] if process is None else process) + held * tensors.total)
 
 
 def predict_run_memory(config: RunConfig) -> int:
@@ -129,6 +133,15 @@ def predict_run_memory(config: RunConfig) -> int:
         checkpointing=t.activation_checkpointing,
         compiled=t.compile,
     )
+
+
+def count_peak_from_here(device: str) -> None:
+    """Let `peak_memory` leave out what was before, such as reading documents, where the system can (Linux, CUDA)."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", "ascii")  # proc(5)
 
 
 def peak_memory(device: str) -> int:
@@ -148,11 +161,11 @@ def in_words(predicted: int, available: int) -> str:
     return f"needs about {predicted / 1e9:.1f} of {available / 1e9:.1f} GB"
 
 
-def memory_account(config: RunConfig) -> str:
-    """Return what this process used at most beside what was predicted, for instance "1.1 GB at most, ...".
+def memory_account(config: RunConfig, peak: int) -> str:
+    """Return what was used beside what was predicted, for instance "1.1 GB at most while training, 1.0 predicted".
 
     Args:
-        config: the run that this process has trained.
+        config: the run.
+        peak: the most bytes that its training had in use.
     """
-    peak = peak_memory(config.training.device)
-    return f"{peak / 1e9:.1f} GB at most, {predict_run_memory(config) / 1e9:.1f} GB were predicted"
+    return f"{peak / 1e9:.1f} GB at most while training, {predict_run_memory(config) / 1e9:.1f} predicted"

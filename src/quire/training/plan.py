@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quire.errors import UsageError
 from quire.model.config import ModelConfig
 from quire.model.size import count_flops, count_parameters
-from quire.settings import build, check_value
+from quire.settings import build
 from quire.tokens.settings import TokenSettings
 from quire.training.config import RunConfig
+from quire.training.draft import Draft, Reasons, check_groups
 from quire.training.machine import Machine
 from quire.training.memory import USABLE, in_words, predict_memory
 
@@ -50,7 +50,6 @@ COMPILE_GAIN = 1.3
 # with dropout 0.2 and no more to win; above it, a small corpus is learned by heart within the time.
 PARAMETERS_PER_BYTE = 10.0
 
-Reasons = dict[str, str]
 Measure = Callable[[ModelConfig, int, str], float]
 """(model, windows, precision) -> seconds of one training step on so many windows of the model's context."""
 
@@ -70,50 +69,6 @@ class Sizes:
     train_bytes: int
     validation_tokens: int
     vocab_size: int
-
-
-class Draft:
-    """Values being planned: what the user set wins, the rest is set with a reason."""
-
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self.values: dict[str, Any] = {key: dict(group) for key, group in given.items()}
-        self.reasons: Reasons = {}
-        for name, group in given.items():
-            for key in group:
-                self.reasons[f"{name}.{key}"] = "set by you"
-
-    def choose(self, key: str, value: Any, reason: str) -> Any:
-        """Set `key` ("group.name") unless the user did; return the value that stands."""
-        group, _, name = key.partition(".")
-        within = self.values.setdefault(group, {})
-        if name not in within:
-            within[name] = value
-            self.reasons[key] = reason
-        return within[name]
-
-
-def check_groups(given: Mapping[str, Any]) -> None:
-    """Check what the user set before any work is done on it, value by value.
-
-    Raises:
-        UsageError: a group or key that does not exist, a value where a group must stand, a value out of its bounds.
-    """
-    for name, group in given.items():
-        if name not in RunConfig.model_fields:
-            raise UsageError(f"unknown key {name!r}, known there: {', '.join(sorted(RunConfig.model_fields))}")
-        if not isinstance(group, Mapping):
-            raise UsageError(f"{name!r} is a group of settings, for instance {name}.{_first_key(name)}=…")
-        settings: Any = RunConfig.model_fields[name].annotation
-        for key, value in group.items():
-            if key not in settings.model_fields:
-                known = ", ".join(sorted(settings.model_fields))
-                raise UsageError(f"unknown key {f'{name}.{key}'!r}, known there: {known}")
-            check_value(settings, key, value, where=f"{name}.{key}")
-
-
-def _first_key(group: str) -> str:
-    settings: Any = RunConfig.model_fields[group].annotation
-    return str(next(iter(settings.model_fields)))
 
 
 def plan_tokens(corpus_bytes: int, given: Mapping[str, Any]) -> tuple[TokenSettings, Reasons]:
@@ -426,15 +381,3 @@ def _plan_watching(draft: Draft, sizes: Sizes) -> None:
     draft.choose(
         "training.patience", 5, "five evaluations without a better one: the model only learns by heart by then"
     )
-
-
-def describe(config: RunConfig, reasons: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Return the plan as rows of key, value and reason; values that are mere defaults are left out."""
-    rows = []
-    for group, settings in config.model_dump().items():
-        for name, value in settings.items():
-            reason = reasons.get(f"{group}.{name}")
-            if reason and reason != "default":
-                shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-                rows.append((f"{group}.{name}", shown, reason))
-    return rows

@@ -9,8 +9,8 @@ from typing import Any
 from quire.errors import UsageError
 from quire.training.config import RunConfig
 from quire.training.distributed import Ranks
+from quire.training.draft import Reasons
 from quire.training.machine import Machine
-from quire.training.plan import Reasons
 
 
 def check_shard(given: Mapping[str, Any], ranks: Ranks) -> None:

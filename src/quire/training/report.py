@@ -19,8 +19,8 @@ from quire.settings import read_toml
 from quire.tokens.dataset import TokenDataset
 from quire.training.checkpoint import TrainingState
 from quire.training.config import RunConfig, run_toml
+from quire.training.draft import describe
 from quire.training.environment import read_starts
-from quire.training.plan import describe
 from quire.training.samples import samples_path
 
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)

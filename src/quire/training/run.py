@@ -29,12 +29,14 @@ from quire.tokens.shards import prepare
 from quire.training.checkpoint import list_checkpoints
 from quire.training.config import RunConfig, load_config, run_toml, save_config
 from quire.training.distributed import ALONE, Ranks, joined, restarted
+from quire.training.draft import Reasons, check_groups
 from quire.training.environment import record_start
 from quire.training.journal import Listener
 from quire.training.machine import check_device, measure_machine
+from quire.training.memory import count_peak_from_here, peak_memory
 from quire.training.optimizer import OptimizerSettings
 from quire.training.pace import time_step
-from quire.training.plan import Reasons, Sizes, check_groups, orthogonal_precision, plan_run, plan_tokens
+from quire.training.plan import Sizes, orthogonal_precision, plan_run, plan_tokens
 from quire.training.plan_ranks import check_profile, check_shard, for_ranks, of_all
 from quire.training.plots import draw
 from quire.training.profile import profile_steps
@@ -77,6 +79,7 @@ class TrainedRun:
         steps: optimizer steps taken.
         best_step: the step of the best model, which is the one kept in `folder`.
         seconds: training time over all resumptions.
+        memory_bytes: the most that training had in use, since the run was started or resumed.
         plots: the pictures drawn.
         report: the report page.
     """
@@ -89,6 +92,7 @@ class TrainedRun:
     steps: int
     best_step: int
     seconds: float
+    memory_bytes: int
     plots: tuple[Path, ...]
     report: Path
 
@@ -351,11 +355,13 @@ def _train(
     if profile:
         tell({"kind": "stage", "text": "Measuring where the time of a step goes"})
         tell({"kind": "profile", "profile": profile_steps(run, config, data, tell)})
+    count_peak_from_here(config.training.device)
     with with_events(run, config, tell, resumed=resume) if ranks.first else contextlib.nullcontext(tell) as listener:
         trainer = Trainer(run, config, data, listener, ranks)
         if ranks.first:
             listener({"kind": "start", **record_start(run, config, resumed=resume)})
         state = trainer.run(resume=resume)
+    peak = peak_memory(config.training.device)
 
     def closed() -> TrainedRun:
         tell({"kind": "stage", "text": "Scoring the best model on the whole validation text and drawing"})
@@ -365,8 +371,8 @@ def _train(
         save_score(run, score, baselines)
         plots = tuple(draw(run))
         report = write_report(run, config, reasons, score, state)
-        seconds = state.seconds
-        return TrainedRun(run, config, reasons, score, baselines, state.step, state.best_step, seconds, plots, report)
+        steps = (state.step, state.best_step)
+        return TrainedRun(run, config, reasons, score, baselines, *steps, state.seconds, peak, plots, report)
 
     return ranks.lead(closed)
 

@@ -11,11 +11,8 @@ All ranks must see the same file system.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +26,14 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from quire.errors import QuireError
-from quire.files import explain_os_error, fsync_folder
+from quire.files import explain_os_error
 from quire.training.checkpoint import (
     RANDOM_FILE,
-    VERSION,
     TrainingState,
     check_shapes,
     checkpoint_folder,
     describe_file,
-    fsync_file,
+    publish,
     random_state,
     read_state,
     restore_random_state,
@@ -133,14 +129,7 @@ def _begin(part: Path) -> None:
 def _end(part: Path, folder: Path, state: TrainingState, files: dict[str, dict[str, Any]]) -> None:
     try:
         safetensors.torch.save_file(random_state(), part / RANDOM_FILE)
-        files = {**files, RANDOM_FILE: describe_file(part / RANDOM_FILE)}
-        (part / "state.json").write_text(json.dumps({"version": VERSION, **asdict(state), "files": files}, indent=1))
-        for file in part.iterdir():
-            fsync_file(file)
-        fsync_folder(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
-        fsync_folder(folder.parent)
+        publish(part, folder, state, {**files, RANDOM_FILE: describe_file(part / RANDOM_FILE)})
     except OSError as error:
         raise explain_os_error(error, folder) from error
 
