@@ -111,6 +111,8 @@ def profile_steps(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise explain_os_error(error, folder) from error
+    # Parts of a pass that is recorded as one graph cannot be timed one by one.
+    config = config.model_copy(update={"training": config.training.model_copy(update={"cuda_graphs": False})})
     trainer = Trainer(run, config, data, listener)
     clock = _Clock(trainer.device)
     clock.attach(trainer)

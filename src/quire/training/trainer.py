@@ -34,6 +34,7 @@ from quire.training.compiled import compile_loss
 from quire.training.config import RunConfig
 from quire.training.determinism import deterministic_kernels
 from quire.training.distributed import ALONE, Ranks
+from quire.training.graphed import Passes
 from quire.training.guard import judge, remember
 from quire.training.interrupt import Interrupt
 from quire.training.journal import Journal, Listener
@@ -96,6 +97,9 @@ class Trainer:
         self.batches = self._stream(0, 0)
         loss = compile_loss(self.model, self._note) if t.compile and not self.parallel.sharded else self.model.loss
         self.summed_loss: Callable[[Tensor, Tensor], Tensor] = self.parallel.loss(loss)
+        parameters = list(self.model.parameters())
+        graphs = t.cuda_graphs and ranks.count == 1  # several exchange gradients within a pass
+        self.passes = Passes(self._loss, parameters, self.precision, graphs=graphs, note=self._note)
         self.journal = Journal(run, data, t, listener, kept=ranks.first)
         self._interrupt = Interrupt(patient=ranks.count > 1)
         self.length = RunLength(t.minutes)
@@ -113,9 +117,11 @@ class Trainer:
         state = self.state
         self.optimizer.set_multiplier(self.schedule.multiplier(state.step) * state.rate_factor)
         self.ranks.seed(self.config.training.seed, state.step)
-        loss, pressed = self.ranks.add(float(self._fitting_gradients(batch)), self._interrupt.pressed)
+        summed = self._fitting_gradients(batch)
+        # One wait for the device and not two: it clips while the processor has not yet seen the loss.
+        loss, norm = torch.stack((summed, self._clip().to(summed))).tolist()
+        loss, pressed = self.ranks.add(loss, self._interrupt.pressed)
         self._interrupt.agreed = pressed > 0
-        norm = float(self._clip())
         targets = batch.num_targets + batch.elsewhere
         harm = judge(self.config.training, state, loss / max(1, targets), norm)
         if harm is None:
@@ -125,7 +131,7 @@ class Trainer:
             state.pending_loss += loss
             state.pending_targets += targets
         self.precision.update()
-        self.optimizer.zero_grad()
+        self.passes.zero_gradients()
         state.step += 1
         state.tokens += targets
         position = self.batches.state()
@@ -151,11 +157,11 @@ class Trainer:
             x = self._to_device(batch.inputs[start : start + rows])  # (b, T)
             y = self._to_device(batch.targets[start : start + rows])  # (b, T)
             with self.parallel.passing(last=start + rows >= len(batch.inputs)):
-                with self.precision.autocast():
-                    loss = self.summed_loss(x, y)
-                self.precision.backward(loss / targets)
-            total += loss.detach()
+                total += self.passes.run(x, y, targets, often=len(x) == min(rows, self.config.training.batch_size))
         return total
+
+    def _loss(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.summed_loss(x, y)  # what it is may change: the profiler puts a clock around it
 
     @property
     def micro_batch_size(self) -> int:
@@ -175,7 +181,7 @@ class Trainer:
                 if self.ranks.count > 1:
                     raise out_of_memory_among(self.ranks.rank, self.micro_batch_size, reason) from error
             # Outside of the handler: the error holds on to the frames of the pass, and with them to its tensors.
-            self.optimizer.zero_grad()
+            self.passes.zero_gradients()
             release_memory(self.device)
             restore_random_state(random)  # dropout draws as if the batch had been cut like this from the start
             rows = min(self.micro_batch_size, len(batch.inputs))
