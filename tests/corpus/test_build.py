@@ -237,10 +237,10 @@ def test_failures_by_a_limit_are_tried_again_under_another_one_and_others_on_req
     assert ingest_marked(folder, tmp_path / "out", seconds=0.6, corpus={"retry_failed": True}).files_read == 2
 
 
-def test_changed_settings_read_everything_again(tmp_path):
+def test_what_is_measured_of_every_text_is_measured_again_when_that_changes(tmp_path):
     folder = make_tree(tmp_path / "in", {"a.txt": "text", "b.txt": "another"})
     ingest_marked(folder, tmp_path / "out")
-    assert ingest_marked(folder, tmp_path / "out", read={"max_pages": 7}).files_read == 2
+    assert ingest_marked(folder, tmp_path / "out", copies={"min_words": 7}).files_read == 2
 
 
 def test_a_file_that_changes_while_it_is_read_fails_and_is_read_again(tmp_path):

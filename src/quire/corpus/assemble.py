@@ -162,7 +162,7 @@ class _Assembly:
             member=None,
             size=file.size,
             sha256=file.sha256,
-            settings=self.ledger.settings if file.sha256 else None,
+            settings=file.settings,
             outcome=file.outcome or "failed",
             rule=file.rule,
             detail=file.detail,

@@ -134,7 +134,8 @@ def _ingest(
     by = "" if reader is None else f":{reader.__module__}.{reader.__qualname__}"
     ledger = Ledger(
         out / NAME,
-        settings=f"{settings.read.fingerprint()}-{settings.measuring.fingerprint()}{by}",
+        settings=settings.read,
+        others=f"{settings.measuring.fingerprint()}{by}",
         limits=f"{settings.pool.seconds:g} s, {settings.pool.memory_mb} MB",
         retry_failed=settings.corpus.retry_failed,
     )
@@ -176,7 +177,7 @@ def _find(
     places = _Places(out.resolve(), tops)
     ledger.begin()
     for table in tables:
-        ledger.meet(table.source, os.fsencode(table.path.absolute()), table.size, None, None)
+        ledger.meet(table.source, os.fsencode(table.path.absolute()), table.size)
         files, size = files + 1, size + table.size
     for met in walk(roots, settings.walk):
         where = places.of(met.path.parent)
