@@ -162,7 +162,9 @@ def _ingest(
 def _nothing(account: Account, roots: Sequence[Path]) -> str:
     if not account.found.files:
         return f"no files were found in {', '.join(map(str, roots))}"
-    why = (f"{rule.files} {rule.outcome} ({rule.rule}, such as {rule.example})" for rule in account.rules[:REASONS_TOLD])
+    why = (
+        f"{rule.files} {rule.outcome} ({rule.rule}, such as {rule.example})" for rule in account.rules[:REASONS_TOLD]
+    )
     return f"no document was kept of {account.found.files} files: {'; '.join(why)}"
 
 

@@ -118,8 +118,8 @@ def _walk_folder(top: _Folder, real_top: str, other_roots: set[str], settings: W
             is_folder = entry.is_dir(follow_symlinks=False)
             state = entry.stat(follow_symlinks=False)
         except OSError as error:  # gone, or no permission, since the folder was listed
-            drop = folder.drop or _Drop(UNREADABLE, error.strerror or str(error))
-            yield Found(Path(entry.path), source, 0, drop.rule, drop.detail)
+            why = folder.drop or _Drop(UNREADABLE, error.strerror or str(error))
+            yield Found(Path(entry.path), source, 0, why.rule, why.detail)
             continue
         if other_roots and os.path.join(real_top, os.path.relpath(entry.path, top.path)) in other_roots:
             continue
