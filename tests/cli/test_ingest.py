@@ -112,6 +112,19 @@ def test_nothing_kept_exits_1_with_the_reasons(folder, tmp_path):
     result = quire("blobs", "--workers", 1)
     assert result.exit_code == 1
     assert "no document was kept of 1 files: 1 dropped (binary, such as blob.bin)" in result.stderr
+    assert ["+", "dropped", "1", "256", "B"] in [line.split() for line in result.stdout.splitlines()]
+
+
+def test_nothing_kept_is_one_json_object_too(folder, tmp_path):
+    (tmp_path / "blobs").mkdir()
+    for files in (0, 1):
+        result = quire("blobs", "--workers", 1, "--json")
+        assert result.exit_code == 1
+        values = json.loads(result.stdout)
+        assert values["corpus"] is None
+        assert values["account"]["found"]["files"] == values["account"]["dropped"]["files"] == files
+        assert ("no document was kept" if files else "no files were found in blobs") in result.stderr
+        (tmp_path / "blobs" / "blob.bin").write_bytes(bytes(256))
 
 
 def test_ctrl_c_exits_130_leaves_no_worker_and_the_next_run_goes_on(folder, tmp_path):

@@ -106,6 +106,15 @@ def test_the_bars_are_as_long_as_their_values():
     assert lengths(charts["Code by licence"]) == [380]
 
 
+def test_the_bars_of_languages_add_up_to_all_text_with_one_for_what_is_not_known():
+    known = {"en": Share(3, 9, 300), "Python": Share(1, 0, 50)}
+    page = html_report(dataclasses.replace(ACCOUNT, languages=known))
+    assert lengths(charts_of(page)["Text by language"]) == pytest.approx([380, 380 / 6, 380 / 3], abs=0.06)
+    assert "<title>unknown: 100 B · 2 documents</title>" in page
+    whole = {"en": Share(ACCOUNT.documents, 9, ACCOUNT.text_bytes)}
+    assert "unknown" not in html_report(dataclasses.replace(ACCOUNT, languages=whole))
+
+
 def test_the_report_tells_secrets_losses_and_members():
     page = html_report(ACCOUNT)
     assert "<td>email</td><td>2</td><td>1</td>" in page

@@ -1,6 +1,7 @@
 """The laws of an ingestion: the account closes; killed and resumed, or with more workers, the corpus is the same."""
 
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
@@ -237,10 +238,27 @@ def test_failures_by_a_limit_are_tried_again_under_another_one_and_others_on_req
     assert ingest_marked(folder, tmp_path / "out", seconds=0.6, corpus={"retry_failed": True}).files_read == 2
 
 
-def test_changed_settings_read_everything_again(tmp_path):
+def test_what_is_measured_of_every_text_is_measured_again_when_that_changes(tmp_path):
     folder = make_tree(tmp_path / "in", {"a.txt": "text", "b.txt": "another"})
     ingest_marked(folder, tmp_path / "out")
-    assert ingest_marked(folder, tmp_path / "out", read={"max_pages": 7}).files_read == 2
+    assert ingest_marked(folder, tmp_path / "out", copies={"min_words": 7}).files_read == 2
+
+
+def test_a_folder_that_cannot_be_listed_has_failed(tmp_path, monkeypatch):
+    folder = make_tree(tmp_path / "in", {"a.txt": "text", "shut/b.txt": "another"})
+    scandir = os.scandir
+
+    def refusing(path="."):
+        if isinstance(path, str) and os.path.basename(path) == "shut":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    account = ingest_marked(folder, tmp_path / "out")
+    assert (account.kept.files, account.dropped.files, account.failed.files) == (1, 0, 1)
+    (failed,) = account.failures
+    assert (failed.source, failed.rule) == ("shut", "unreadable")
+    assert failed.detail == "a folder that cannot be listed: Permission denied"
 
 
 def test_a_file_that_changes_while_it_is_read_fails_and_is_read_again(tmp_path):

@@ -18,10 +18,10 @@ from quire.errors import QuireError
 def open_ledger(tmp_path):
     ledgers = []
 
-    def open_(settings="s", limits="l", **options):
+    def open_(settings=ReadSettings(), others="o", limits="l", **options):
         while ledgers:
             ledgers.pop().close()
-        ledgers.append(Ledger(tmp_path / "readings.sqlite", settings=settings, limits=limits, **options))
+        ledgers.append(Ledger(tmp_path / "readings.sqlite", settings=settings, others=others, limits=limits, **options))
         return ledgers[-1]
 
     yield open_
@@ -36,7 +36,7 @@ def file(tmp_path):
 
 
 def meet(ledger, path):
-    ledger.meet(path.name, os.fsencode(path), path.stat().st_size, None, None)
+    ledger.meet(path.name, os.fsencode(path), path.stat().st_size)
     (met,) = ledger.undecided()
     return met
 
@@ -79,7 +79,7 @@ def test_a_stamp_that_is_too_new_is_not_trusted(open_ledger, file):
 def test_readings_are_known_only_under_their_settings(open_ledger, file):
     read_into(open_ledger(), file)
     assert open_ledger().known("file.txt", 9)
-    assert not open_ledger(settings="other").known("file.txt", 9)
+    assert not open_ledger(others="other").known("file.txt", 9)
     assert not open_ledger().known("other.txt", 9)
     assert open_ledger(limits="other").known("file.txt", 9)
 
@@ -96,7 +96,7 @@ def test_readings_are_known_only_under_their_settings(open_ledger, file):
 )
 def test_which_failures_are_remembered(open_ledger, file, kind, remembered):
     ledger = open_ledger()
-    notes = {"sha256": "00", "stamp": stamp_of(os.fsencode(file)), "settled": False}
+    notes = {"content": "00", "stamp": stamp_of(os.fsencode(file)), "settled": False}
     ledger.record_failure(meet(ledger, file), Failure(kind, "why"), notes, 1.0, 1)
     (ended,) = ledger.files()
     assert (ended.outcome, ended.detail) == ("failed", "why")
@@ -108,17 +108,17 @@ def test_two_files_of_one_name_are_refused(open_ledger, file):
     ledger = open_ledger()
     meet(ledger, file)
     with pytest.raises(QuireError, match="two files would have this name"):
-        ledger.meet(file.name, b"/elsewhere", 1, None, None)
+        ledger.meet(file.name, b"/elsewhere", 1)
 
 
 def test_what_is_no_ledger_is_refused_with_a_way_out(tmp_path):
     path = tmp_path / "readings.sqlite"
     path.write_bytes(b"no database at all, but long enough to be looked at as one" * 100)
     with pytest.raises(QuireError, match="Delete that file"):
-        Ledger(path, settings="s", limits="l")
+        Ledger(path, settings=ReadSettings(), others="o", limits="l")
     path.unlink()
     base = sqlite3.connect(path)
     base.execute("PRAGMA user_version=99")
     base.close()
     with pytest.raises(QuireError, match="another version"):
-        Ledger(path, settings="s", limits="l")
+        Ledger(path, settings=ReadSettings(), others="o", limits="l")

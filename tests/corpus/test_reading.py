@@ -82,11 +82,12 @@ def zipped(members):
     return buffer.getvalue()
 
 
+SETTINGS = ReadSettings(max_file_bytes=1000)
+
+
 def read(path, size=None, known=()):
     size = path.stat().st_size if size is None else size
-    return read_task(
-        Task(os.fsencode(path), path.name, size, known, ReadSettings(max_file_bytes=1000), marked_reader.read)
-    )
+    return read_task(Task(os.fsencode(path), path.name, size, known, SETTINGS, marked_reader.read))
 
 
 def test_lone_surrogates_become_replacement_characters_in_their_places(tmp_path):
@@ -122,7 +123,7 @@ def test_a_file_read_at_once_and_one_read_where_it_lies_give_the_same(name, tmp_
     tasks = [
         Task(os.fsencode(path), name, len(CONTENTS[name]), (), ReadSettings(), reader) for reader in (None, read_file)
     ]
-    at_once, where_it_lies = (replace(read_task(task), settled=False) for task in tasks)
+    at_once, where_it_lies = (replace(read_task(task), settled=False, asked="") for task in tasks)
     assert at_once == where_it_lies
     assert at_once.sha256 == hashlib.sha256(CONTENTS[name]).hexdigest()
 
@@ -136,7 +137,11 @@ def test_a_missing_file_a_known_one_and_one_too_large_to_hash(tmp_path):
     assert read(path, known=(first.sha256,)).outcome == "known"
     assert read(path, known=("other",)).outcome == "kept"
     path.write_text("drop" + " " * 2000)
-    assert read(path).sha256 is None
+    size = path.stat().st_size
+    assert size > SETTINGS.max_file_bytes
+    reading = read_task(Task(os.fsencode(path), "x.txt", size, (), SETTINGS))
+    assert (reading.rule, reading.sha256) == ("too-large", None)
+    assert read_task(Task(os.fsencode(path), "x.txt", size, (reading.content,), SETTINGS)).outcome == "known"
 
 
 def test_errors_do_not_tell_where_the_file_lies_on_this_machine(tmp_path):

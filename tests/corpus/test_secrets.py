@@ -43,7 +43,8 @@ def ibans(draw):
     body = draw(st.text(string.digits + string.ascii_uppercase, min_size=length - 4, max_size=length - 4))
     number = "".join(str(int(char, 36)) for char in f"{body}{country}00")
     plain = f"{country}{98 - int(number) % 97:02d}{body}"
-    return " ".join(plain[at : at + 4] for at in range(0, length, 4)) if draw(st.booleans()) else plain
+    number = " ".join(plain[at : at + 4] for at in range(0, length, 4)) if draw(st.booleans()) else plain
+    return number.lower() if draw(st.booleans()) else number
 
 
 def of_kind(text, kind):
@@ -94,10 +95,10 @@ def base62(number):
 @given(st.text(string.ascii_letters + string.digits, min_size=30, max_size=30), st.sampled_from(["ghp", "ghs", "npm"]))
 def test_tokens_with_a_checksum_are_found_and_those_that_only_look_so_are_not(body, prefix):
     token = f"{prefix}_{body}{base62(zlib.crc32(body.encode()))}"
-    assert [found.kind for found in find_secrets(f'token = "{token}"')] == [
+    assert [found.kind for found in find_secrets(f'this = "{token}"')] == [
         {"npm": "npm-token"}.get(prefix, "github-token")
     ]
-    assert not find_secrets(f'token = "{token[:-1]}{"a" if token[-1] != "a" else "b"}"')
+    assert not find_secrets(f'this = "{token[:-1]}{"a" if token[-1] != "a" else "b"}"')
 
 
 BODY = "MIIEpAIBAAKCAQEA1c7+9z5Pad7OejecsQ0buw3aUR" * 3
@@ -120,7 +121,15 @@ FOUND = [
     ("4111 1111 1111 1111", "card"),
     ("DE89 3704 0044 0532 0130 00", "iban"),
     ("jane.doe+list@mail.quire-books.co.uk", "email"),
-    ("j@bücher.de".replace("ü", "ue"), "email"),
+    ("j@bücher.de", "email"),
+    ("josé.garcía+añadir@peña.example.es", "email"),
+    ("иван.петров@почта.рф", "email"),
+    ("δοκιμή@παράδειγμα.ελ", "email"),
+    ("cafe\u0301@quire-mail.org", "email"),
+    ("ada@xn--bcher-kva.xn--p1ai", "email"),
+    ("de89 3704 0044 0532 0130 00", "iban"),
+    ("gb82west12345698765432", "iban"),
+    ("De89370400440532013000", "iban"),
 ]
 
 
@@ -136,6 +145,73 @@ def test_the_size_of_blocks_and_the_place_in_them_change_nothing(value, kind, mo
     for place in range(70):
         text = f"{'é' * place} {value} {'words ' * 20}"
         assert of_kind(text, kind) == [value]
+
+
+AWS = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+HEX = "9f86d081884c7d659a2feaa0c55ad015"
+NAMED = [
+    ("aws_secret_access_key = {}", AWS),
+    ("AWS_SECRET_ACCESS_KEY={}", AWS),
+    ('{{"SecretAccessKey": "{}"}}', AWS),
+    ("export GITHUB_TOKEN='{}'", HEX),
+    ("client_secret: {}", "3f2b8c1e-77aa-4a0b-9c3d-1f5e6a7b8c9d"),
+    ('api_key="{}")', "Zx9kQ2mN4pR7sT1vW3yAbdozjg"),
+    ("    'apiKey' => '{}',", "Zx9kQ2mN4pR7sT1vW3yAbdozjg"),
+    ("DB_PASSWORD={}", "Zx9kQ2mN4pR7sT1vW3yA"),
+    ("AccountKey={};EndpointSuffix=x", "dozjgNryP4J3jVmNHl0w5N+XgL0n3I9PlFUP0THsR8U=="),
+    ("Authorization: Bearer {}", "dozjgNryP4J3jVmNHl0w5NXgL0n3I9"),
+    ('"private_key_id": "{}"', HEX),
+    ("SECRET_KEY_BASE: {}", HEX * 4),
+]
+
+
+@pytest.mark.parametrize(("line", "value"), NAMED, ids=[line.strip() for line, _ in NAMED])
+@pytest.mark.parametrize("block", [64, 1 << 16])
+def test_values_that_are_called_secret_are_found(line, value, block, monkeypatch):
+    monkeypatch.setattr(hints, "_BLOCK", block)
+    for place in range(0, 70, 3):
+        text = f"{'é' * place}\n{line.format(value)}\n{'words ' * 20}"
+        assert of_kind(text, "secret") == [value]
+
+
+@given(
+    st.text(string.ascii_letters + string.digits + "+/", min_size=40, max_size=40), st.sampled_from([8, 64, 1 << 16])
+)
+def test_any_key_of_40_characters_under_its_name_is_found(value, block):
+    before = hints._BLOCK
+    hints._BLOCK = block
+    try:
+        found = of_kind(f"[default]\naws_secret_access_key = {value}\nregion = eu-west-1\n", "secret")
+    finally:
+        hints._BLOCK = before
+    mixed = not value.islower() and not value.isupper()
+    count = sum(char.isdigit() for char in value)
+    random = count >= (1 if mixed else 3) and len(set(value[-20:])) >= 8 and count < 40 and value[0] != "/"
+    assert found == ([value] if random else [])
+
+
+URLS = [
+    ("postgres://app:{}@db.quire-mail.org:5432/notes", "s3cr3t"),
+    ("https://ada:{}@quire-mail.org/", "correct-horse!"),
+    ("redis://:{}@10.0.0.1/0", "hunter2"),
+    ("mongodb+srv://u:{}@cluster0", "p@ss:w0rd"),
+    ("amqp://ü:{}@[::1]/", "ключ"),
+]
+
+
+@pytest.mark.parametrize(("url", "value"), URLS)
+def test_passwords_in_urls_are_found_and_the_rest_is_left(url, value):
+    text = f"see {url.format(value)} and <{url.format(value)}>, or ada@quire-mail.org"
+    assert [(found.kind, text[found.start : found.end]) for found in find_secrets(text)] == [
+        ("password", value),
+        ("password", value),
+        ("email", "ada@quire-mail.org"),
+    ]
+
+
+def test_an_address_among_letters_without_spaces_is_found_alone():
+    assert of_kind("联系我们ada@pond.org或者打电话", "email") == ["ada@pond.org"]
+    assert of_kind("메일은 ada@pond.org로 보내세요", "email") == ["ada@pond.org"]
 
 
 SEEN = (".eyJ", "PRIVATE KEY", "é.eyJ", "xPRIVATE KEYx")
@@ -164,7 +240,11 @@ def test_where_there_is_no_hint_there_is_nothing(text, block):
         if sum(char.isdigit() for char in text[number.start() : number.start() + 16]) >= 13:
             assert number.start() // 4 * 4 in hinted.digits
     assert hinted.words or (".eyJ" not in text and "PRIVATE KEY" not in text)
-    assert hinted.capitals == [pair.start() for pair in re.finditer(r"(?=[A-Z]{2}[0-9]{2})", text)]
+    pairs = re.finditer(r"(?<![A-Za-z0-9])(?=[A-Za-z]{2}[0-9]{2})", text)
+    assert hinted.countries == [pair.start() for pair in pairs]
+    for run in re.finditer(r"[A-Za-z0-9_/+-]{20,}", text):
+        if any(char in string.digits for char in run[0]):
+            assert any(run.start() <= place < run.end() for place in hinted.values)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +256,12 @@ def test_where_there_is_no_hint_there_is_nothing(text, block):
         "AKIAXXXXXXXXXXXXXXXX sk_live_xxxxxxxxxxxxxxxxxxxxxxxx",
         "4111 1111 1111 1112, 0.4111111111111111, 1700000000000, 4444444444444440, 41111111111111111111",
         "DE89 3704 0044 0532 0130 01 and DEADBEEF and XX12 3456 7890 1234 5678",
+        "de8937040044 0532 0130 00 and de89 3704 0044 0532 0130 00x",
+        "https://quire.dev/a@b and http://user@quire and ://: @ and postgres://app:${PASSWORD}@db and u://a:<word>@b",
+        "secret_key = generate_a_new_secret_key_v2() and token = NAME_OF_ANOTHER_CONSTANT_1",
+        "token: /usr/local/share/Secrets/token2 and token = ************************1",
+        "secret = '11111111111111111111111' and commit 9f86d081884c7d659a2feaa0c55ad015",
+        "9f86d081884c7d659a2feaa0c55ad015 is the sum of a file, and sha = '9f86d081884c7d659a2feaa0c55ad015'",
         "eyJub3QiOiJhIHRva2VuIn0.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N",
         "",
     ],
@@ -199,6 +285,15 @@ def test_hostile_text_takes_no_longer_than_other_text():
         "-----BEGIN " * 20_000 + "PRIVATE KEY",
         "eyJ" * 60_000,
         "4111 " * 40_000,
+        "a@a." * 50_000,
+        "é@" * 100_000,
+        "://a:" * 40_000 + "@",
+        "://" + "a:" * 100_000 + "@b",
+        "://a:b@c" * 25_000,
+        "secret=" * 30_000,
+        "token=a1B2c3D4e5F6g7H8i9J0 " * 8_000,
+        "secret=" + "a1B2/" * 40_000,
+        "de89 " * 40_000,
     ]
     begun = time.process_time()
     for text in texts:

@@ -46,6 +46,4 @@ def tarred(files):
     return held.getvalue()
 
 
-SECRET = (
-    "Write to jané@x.de no, to jane.doe@quire-mail.org, or pay DE89 3704 0044 0532 0130 00 by 4111 1111 1111 1111 now."
-)
+SECRET = "Write to née@x no, to jane.doe@quire-mail.org, or pay DE89 3704 0044 0532 0130 00 by 4111 1111 1111 1111 now."

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -196,7 +197,29 @@ def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
     assert next(walking).source == "a.txt"
     shutil.rmtree(tmp_path / "z")  # gone after the folder above was listed
     (gone,) = walking
-    assert (gone.source, gone.rule, gone.size) == ("z", "unreadable", 0)
+    assert (gone.source, gone.rule, gone.size, gone.failed) == ("z", "unreadable", 0, True)
+
+
+def test_a_folder_left_out_by_a_rule_has_that_rule_even_where_it_cannot_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a.txt", ".cache/b.txt", "y/b.txt", "z/b.txt")
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if os.path.basename(path) in (".cache", "y", "z"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = list(walk([tmp_path], WalkSettings(exclude=("y/",))))
+    assert {met.source: (met.rule, met.failed) for met in found} == {
+        ".cache": ("hidden", False),
+        "a.txt": (None, False),
+        "y": ("excluded", False),
+        "z": ("unreadable", True),
+    }
+    assert "Permission denied" in str(found[-1].detail)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")

@@ -50,6 +50,7 @@ def command(
 
     Run it again to read only what changed, or to go on after an interruption.
     """
+    from quire.corpus.account import NothingKeptError
     from quire.corpus.build import ingest
 
     values = with_assignments({}, assignments)
@@ -71,10 +72,21 @@ def command(
     except KeyboardInterrupt:
         print("What was read is kept: the same command goes on from here.", file=sys.stderr)
         raise
+    except NothingKeptError as error:
+        if error.account is not None:
+            _tell(error.account, None, as_json=as_json)
+        raise
+    _tell(account, corpus, as_json=as_json)
+
+
+def _tell(account: Account, corpus: Path | None, *, as_json: bool) -> None:
+    """Print the account and where the corpus is, if there is one."""
     if as_json:
-        print(json.dumps({"corpus": str(corpus), "account": account.as_dict()}, ensure_ascii=False))
-    else:
-        print_account(account)
+        place = None if corpus is None else str(corpus)
+        print(json.dumps({"corpus": place, "account": account.as_dict()}, ensure_ascii=False))
+        return
+    print_account(account)
+    if corpus is not None:
         print(f"\nCorpus: {corpus}\nReport: {corpus / 'report.html'}")
 
 

@@ -216,6 +216,16 @@ class Account:
         )
 
 
+class NothingKeptError(QuireError):
+    """No document was kept of what was found; `account` says what became of each file."""
+
+    def __init__(
+        self, what: str, *, where: object = None, hint: str | None = None, account: Account | None = None
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.account = account
+
+
 FAILURES_TOLD = 100
 LOSSES_TOLD = 20
 CONFIDENCE_BINS = 20

@@ -40,7 +40,6 @@ from quire.corpus.secrets import mask_of
 from quire.corpus.settings import IngestSettings
 from quire.corpus.shards import ShardWriter
 from quire.documents.document import Document, LeftOut
-from quire.errors import QuireError
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def assemble(folder: Path, ledger: Ledger, settings: IngestSettings, run: Run, t
     """Write shards, manifest and report into `folder`, and return the account, which closes.
 
     Raises:
-        QuireError: no document is kept, or the account does not close.
+        QuireError: the account does not close.
     """
     step = Step("writing", 0, run.found.files, 0, run.found.bytes)
     tell(step)
@@ -85,15 +84,9 @@ def assemble(folder: Path, ledger: Ledger, settings: IngestSettings, run: Run, t
         writer.finish()
         account = assembly.account(run)
         account.verify()
-        if not account.documents:
-            raise QuireError(f"no document was kept of {account.found.files} files: {_why(account)}")
         manifest.finish({"inputs": run.inputs}, writer.shards, account)
     write_report(folder, account, settings)
     return account
-
-
-def _why(account: Account) -> str:
-    return "; ".join(f"{rule.files} {rule.outcome} ({rule.rule}, such as {rule.example})" for rule in account.rules[:5])
 
 
 @dataclass
@@ -162,7 +155,7 @@ class _Assembly:
             member=None,
             size=file.size,
             sha256=file.sha256,
-            settings=self.ledger.settings if file.sha256 else None,
+            settings=file.settings,
             outcome=file.outcome or "failed",
             rule=file.rule,
             detail=file.detail,

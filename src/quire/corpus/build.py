@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from quire.corpus.account import Account, Tally
+from quire.corpus.account import Account, NothingKeptError, Tally
 from quire.corpus.assemble import Run, assemble, inputs_of
 from quire.corpus.engines import check_installed, opened
 from quire.corpus.ledger import NAME, Ledger, MetFile
@@ -23,6 +23,8 @@ from quire.documents.sql import Rows, is_database, queried
 from quire.documents.walk import walk
 from quire.errors import FormatError, QuireError, UsageError
 from quire.files import explain_os_error, only_writer
+
+REASONS_TOLD = 5  # in the error where nothing is kept
 
 ROWS = ".rows"
 """Folder, in the corpus, of what databases gave, while it is read."""
@@ -54,7 +56,8 @@ def ingest(
 
     Raises:
         UsageError: a source does not exist, or `out` is a file, a folder of something else, or holds a source.
-        QuireError: nothing was kept, the disk is full, the folder cannot be written, another run is writing it, a
+        NothingKeptError: no document was kept; it has the account, and the corpus that was there stays.
+        QuireError: the disk is full, the folder cannot be written, another run is writing it, a
             database cannot be read.
     """
     given = [sources] if isinstance(sources, (str, Path)) else list(sources)
@@ -134,14 +137,13 @@ def _ingest(
     by = "" if reader is None else f":{reader.__module__}.{reader.__qualname__}"
     ledger = Ledger(
         out / NAME,
-        settings=f"{settings.read.fingerprint()}-{settings.measuring.fingerprint()}{by}",
+        settings=settings.read,
+        others=f"{settings.measuring.fingerprint()}{by}",
         limits=f"{settings.pool.seconds:g} s, {settings.pool.memory_mb} MB",
         retry_failed=settings.corpus.retry_failed,
     )
     try:
         found = _find(roots, tables, out, settings, ledger, tell)
-        if not found.files:
-            raise QuireError(f"no files were found in {', '.join(map(str, roots))}")
         files_read = _read(ledger, settings, tell, reader)
         inputs = inputs_of(ledger, settings)
         account = _unchanged(out, inputs)
@@ -149,10 +151,21 @@ def _ingest(
             run = Run(found, inputs, files_read, begun)
             with staged(out) as folder:
                 account = assemble(folder, ledger, settings, run, tell)
+                if not account.documents:
+                    raise NothingKeptError(_nothing(account, roots), account=account)
             ledger.forget_others()
         return replace(account, files_read=files_read, seconds=time.monotonic() - begun)
     finally:
         ledger.close()
+
+
+def _nothing(account: Account, roots: Sequence[Path]) -> str:
+    if not account.found.files:
+        return f"no files were found in {', '.join(map(str, roots))}"
+    why = (
+        f"{rule.files} {rule.outcome} ({rule.rule}, such as {rule.example})" for rule in account.rules[:REASONS_TOLD]
+    )
+    return f"no document was kept of {account.found.files} files: {'; '.join(why)}"
 
 
 def _unchanged(out: Path, inputs: str) -> Account | None:
@@ -176,7 +189,7 @@ def _find(
     places = _Places(out.resolve(), tops)
     ledger.begin()
     for table in tables:
-        ledger.meet(table.source, os.fsencode(table.path.absolute()), table.size, None, None)
+        ledger.meet(table.source, os.fsencode(table.path.absolute()), table.size)
         files, size = files + 1, size + table.size
     for met in walk(roots, settings.walk):
         where = places.of(met.path.parent)
@@ -185,7 +198,8 @@ def _find(
         rule, detail = met.rule, met.detail
         if where == "output" and rule is None:
             rule, detail = "quire-output", "part of a corpus or a run that quire wrote"
-        ledger.meet(met.source, os.fsencode(met.path.absolute()), met.size, rule, detail)
+        outcome = "failed" if met.failed else "dropped"
+        ledger.meet(met.source, os.fsencode(met.path.absolute()), met.size, rule, detail, outcome=outcome)
         files, size = files + 1, size + met.size
         if files % 1000 == 0:
             tell(Step("finding", files, None, size))

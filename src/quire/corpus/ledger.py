@@ -1,8 +1,9 @@
 """The ledger: which files this run met, and what any run has read; survives a kill at any moment.
 
-It is `readings.sqlite` in the corpus folder. Readings are kept by content - (SHA-256, file name, settings of the
-reader) - not by place, so that a file that is moved, touched or copied is not read again. The table of files is of one
-run alone and lives in SQLite's temporary database.
+It is `readings.sqlite` in the corpus folder. Readings are kept by content - (SHA-256, file name, answers to what its
+reader asked of the settings) - not by place, so that a file that is moved, touched or copied is not read again, nor one
+whose reader never looks at the setting that changed. The table of files is of one run alone and lives in SQLite's
+temporary database.
 """
 
 from __future__ import annotations
@@ -19,29 +20,31 @@ from typing import Any
 from quire import __version__
 from quire.corpus.account import Tally
 from quire.corpus.packing import Packed
-from quire.corpus.reading import Reading, Stamp
+from quire.corpus.reading import Reading, Stamp, sha256_of
+from quire.documents.asked import EVERYTHING, Asked, answers
 from quire.documents.sandbox import Failure
+from quire.documents.settings import ReadSettings
 from quire.errors import QuireError
 
-VERSION = 2
+VERSION = 3
 NAME = "readings.sqlite"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS readings (
-    sha256 TEXT, name TEXT, settings TEXT, size INTEGER, outcome TEXT, rule TEXT, detail TEXT, limits TEXT,
-    seconds REAL, worker INTEGER, documents INTEGER, text_bytes INTEGER, PRIMARY KEY (sha256, name, settings));
+    content TEXT, name TEXT, settings TEXT, asked TEXT, size INTEGER, outcome TEXT, rule TEXT, detail TEXT, limits TEXT,
+    seconds REAL, worker INTEGER, documents INTEGER, text_bytes INTEGER, PRIMARY KEY (content, name, settings));
 CREATE TABLE IF NOT EXISTS parts (
-    sha256 TEXT, name TEXT, settings TEXT, part INTEGER, measures BLOB, data BLOB,
-    PRIMARY KEY (sha256, name, settings, part));
+    content TEXT, name TEXT, settings TEXT, part INTEGER, measures BLOB, data BLOB,
+    PRIMARY KEY (content, name, settings, part));
 CREATE TABLE IF NOT EXISTS stamps (
     path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, device INTEGER,
-    sha256 TEXT);
+    content TEXT);
 CREATE INDEX IF NOT EXISTS readings_by_name ON readings (name, size);
 """
 FILES = """
 CREATE TEMP TABLE files (
-    source TEXT PRIMARY KEY, path BLOB, name TEXT, size INTEGER, sha256 TEXT, outcome TEXT, rule TEXT, detail TEXT,
-    seconds REAL, worker INTEGER) WITHOUT ROWID;
+    source TEXT PRIMARY KEY, path BLOB, name TEXT, size INTEGER, content TEXT, settings TEXT, outcome TEXT, rule TEXT,
+    detail TEXT, seconds REAL, worker INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE queue (number INTEGER PRIMARY KEY, source TEXT);
 CREATE TEMP TABLE places (document INTEGER PRIMARY KEY, source TEXT, member TEXT);
 """
@@ -60,13 +63,17 @@ RULES = {
 
 @dataclass(frozen=True, slots=True)
 class MetFile:
-    """A file of this run. `outcome` is None while it is not known; "read" where its reading tells."""
+    """A file of this run. `outcome` is None while it is not known; "read" where its reading tells.
+
+    `content` and `settings` are what its reading is kept under, besides its name.
+    """
 
     source: str
     path: bytes
     name: str
     size: int
-    sha256: str | None
+    content: str | None
+    settings: str | None
     outcome: str | None
     rule: str | None
     detail: str | None
@@ -75,13 +82,19 @@ class MetFile:
     documents: int
     text_bytes: int
 
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the bytes, in hexadecimal, where all of them were read."""
+        return sha256_of(self.content)
+
 
 class Ledger:
     """The open ledger of a corpus folder.
 
     Args:
         path: the SQLite file, made where it is missing.
-        settings: names everything that a reading depends on besides the file.
+        settings: of the readers.
+        others: names everything else that a reading depends on besides the file.
         limits: names the limits of time and memory; a file that failed by a limit is read again under others.
         retry_failed: treat readings that failed as unknown.
 
@@ -89,9 +102,14 @@ class Ledger:
         QuireError: the file is not a ledger, or not of this version.
     """
 
-    def __init__(self, path: Path, *, settings: str, limits: str, retry_failed: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, settings: ReadSettings, others: str, limits: str, retry_failed: bool = False
+    ) -> None:
         self.path = path
-        self.settings = settings
+        self.settings = f"{settings.fingerprint()}-{others}"
+        self._read_settings = settings
+        self._others = others
+        self._answers: dict[Asked, str | None] = {}
         self.limits = limits
         self._under = (limits, f"quire {__version__}")  # failures that would end the same way if tried again
         self.retry_failed = retry_failed
@@ -124,13 +142,22 @@ class Ledger:
 
     # ---- what the walk meets ----
 
-    def meet(self, source: str, path: bytes, size: int, rule: str | None, detail: str | None) -> None:
-        """Enter a file of this run; a `rule` says that the walk dropped it.
+    def meet(
+        self,
+        source: str,
+        path: bytes,
+        size: int,
+        rule: str | None = None,
+        detail: str | None = None,
+        *,
+        outcome: str = "dropped",
+    ) -> None:
+        """Enter a file of this run; a `rule` says that it ended with the `outcome` before it was opened.
 
         Raises:
             QuireError: another file has that name already.
         """
-        row = (source, path, os.path.basename(source), size, rule and "dropped", rule, detail)
+        row = (source, path, os.path.basename(source), size, rule and outcome, rule, detail)
         try:
             self._base.execute(
                 "INSERT INTO files (source, path, name, size, outcome, rule, detail) VALUES (?, ?, ?, ?, ?, ?, ?)", row
@@ -162,13 +189,15 @@ class Ledger:
     def recall(self, file: MetFile, stamp: Stamp) -> bool:
         """Use an earlier reading for `file` if its stamp is that of an earlier run; return whether there is one."""
         row = self._base.execute(
-            "SELECT sha256 FROM stamps WHERE path=? AND size=? AND mtime_ns=? AND ctime_ns=? AND inode=? AND device=?",
+            "SELECT content FROM stamps WHERE path=? AND size=? AND mtime_ns=? AND ctime_ns=? AND inode=? AND device=?",
             (file.path, *astuple(stamp)),
         ).fetchone()
-        if row is None or stamp.size != file.size or not self._usable(row[0], file.name):
+        if row is None or stamp.size != file.size:
             return False
-        self._end(file, "read", row[0])
-        return True
+        settings = self._usable(row[0], file.name)
+        if settings is not None:
+            self._end(file, "read", row[0], settings)
+        return settings is not None
 
     def queue(self) -> Tally:
         """Line up the files that are still unknown, and return how many and how large they are.
@@ -190,36 +219,43 @@ class Ledger:
             yield from self._files("WHERE source = (SELECT source FROM queue WHERE number = ?)", (number,))
 
     def known(self, name: str, size: int) -> tuple[str, ...]:
-        """Return the SHA-256 sums of the usable readings of files with this name and size."""
+        """Return the contents (see `Reading`) of the usable readings of files with this name and size."""
         rows = self._base.execute(
-            f"SELECT sha256 FROM readings WHERE name=? AND size=? AND settings=? AND {self._condition()}",
-            (name, size, self.settings, *self._under),
+            f"SELECT content, settings, asked FROM readings WHERE name=? AND size=? AND {self._condition()}",
+            (name, size, *self._under),
         )
-        return tuple(row[0] for row in rows)
+        return tuple(content for content, settings, asked in rows if self._answered(asked) == settings)
 
     def _condition(self) -> str:
         return "outcome <> 'failed' AND ? <> ?" if self.retry_failed else "(limits IS NULL OR limits IN (?, ?))"
 
-    def _usable(self, sha256: str, name: str) -> bool:
-        row = self._base.execute(
-            f"SELECT 1 FROM readings WHERE sha256=? AND name=? AND settings=? AND {self._condition()}",
-            (sha256, name, self.settings, *self._under),
-        ).fetchone()
-        return row is not None
+    def _usable(self, content: str, name: str) -> str | None:
+        """Return what a usable reading of this content is kept under; None where there is none."""
+        rows = self._base.execute(
+            f"SELECT settings, asked FROM readings WHERE content=? AND name=? AND {self._condition()}",
+            (content, name, *self._under),
+        )
+        return next((settings for settings, asked in rows if self._answered(asked) == settings), None)
+
+    def _answered(self, asked: Asked) -> str | None:
+        """Return what a reading is kept under that asked this of the settings of this run."""
+        if asked not in self._answers:
+            told = answers(asked, self._read_settings)
+            self._answers[asked] = told and f"{told}-{self._others}"
+        return self._answers[asked]
 
     # ---- what was read ----
 
     def record(self, file: MetFile, reading: Reading, seconds: float, worker: int) -> None:
         """Keep a reading, for good: it survives a kill from here on."""
         self._base.execute("BEGIN")
-        if reading.sha256 is None or reading.stamp is None or reading.rule == "changed":
+        if reading.content is None or reading.stamp is None:
             why = (reading.rule, reading.detail)
-            self._end(file, reading.outcome, reading.sha256, *why, by=(seconds, worker))
+            self._end(file, reading.outcome, reading.content, None, *why, by=(seconds, worker))
         else:
-            if reading.outcome != "known":
-                self._keep(file, reading, None, seconds, worker)
-            self._remember(file.path, reading.sha256, reading.stamp, reading.settled)
-            self._end(file, "read", reading.sha256)
+            settings = self._keep(file, reading, None, seconds, worker)
+            self._remember(file.path, reading.content, reading.stamp, reading.settled)
+            self._end(file, "read", reading.content, settings)
         self._base.execute("COMMIT")
 
     def record_failure(
@@ -228,55 +264,68 @@ class Ledger:
         """Keep what became of a file whose reader crashed, hung, used too much memory or is wrong.
 
         Args:
-            notes: "sha256" and "stamp" of the file, if the worker came so far as to tell them.
+            notes: "content" and "stamp" of the file, if the worker came so far as to tell them.
         """
-        sha256, stamp = notes.get("sha256"), notes.get("stamp")
+        content, stamp = notes.get("content"), notes.get("stamp")
         rule = RULES[failure.kind]
         detail = failure.reason if failure.detail is None else f"{failure.reason}: {failure.detail}"
         self._base.execute("BEGIN")
-        if sha256 is None or stamp is None or failure.kind == "killed":
-            self._end(file, "failed", sha256, rule, detail, by=(seconds, worker))
+        if content is None or stamp is None or failure.kind == "killed":
+            self._end(file, "failed", content, None, rule, detail, by=(seconds, worker))
         else:
             limits = self._under[failure.kind == "error"]
-            self._keep(file, Reading("failed", rule, detail, sha256, stamp), limits, seconds, worker)
-            self._remember(file.path, sha256, stamp, notes["settled"])
-            self._end(file, "read", sha256)
+            reading = Reading("failed", rule, detail, content, stamp, asked=EVERYTHING)
+            settings = self._keep(file, reading, limits, seconds, worker)
+            self._remember(file.path, content, stamp, notes["settled"])
+            self._end(file, "read", content, settings)
         self._base.execute("COMMIT")
 
-    def _keep(self, file: MetFile, reading: Reading, limits: str | None, seconds: float, worker: int) -> None:
-        if self._usable(reading.sha256 or "", file.name):
-            return  # a copy of the file was read at the same time: the first reading stays
-        key = (reading.sha256, file.name, self.settings)
+    def _keep(self, file: MetFile, reading: Reading, limits: str | None, seconds: float, worker: int) -> str | None:
+        """Keep a reading, unless there is one already; return what settings it is kept under."""
+        assert reading.content is not None
+        kept = self._usable(reading.content, file.name)
+        if kept is not None:
+            return kept  # known, or a copy of the file was read at the same time: the first reading stays
+        for settings, asked in self._base.execute(
+            "SELECT settings, asked FROM readings WHERE content=? AND name=?", (reading.content, file.name)
+        ).fetchall():
+            if self._answered(asked) == settings:
+                for table in ("readings", "parts"):
+                    self._base.execute(
+                        f"DELETE FROM {table} WHERE content=? AND name=? AND settings=?",
+                        (reading.content, file.name, settings),
+                    )
+        key = (reading.content, file.name, self._answered(reading.asked))
         why = (reading.outcome, reading.rule, reading.detail)
-        self._base.execute("DELETE FROM readings WHERE sha256=? AND name=? AND settings=?", key)
-        self._base.execute("DELETE FROM parts WHERE sha256=? AND name=? AND settings=?", key)
         self._base.execute(
-            "INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*key, file.size, *why, limits, seconds, worker, reading.documents, reading.text_bytes),
+            "INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*key, reading.asked, file.size, *why, limits, seconds, worker, reading.documents, reading.text_bytes),
         )
         self._base.executemany(
             "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?)",
             [(*key, number, part.measures, part.data) for number, part in enumerate(reading.parts)],
         )
+        return key[-1]
 
-    def _remember(self, path: bytes, sha256: str, stamp: Stamp, settled: bool) -> None:
+    def _remember(self, path: bytes, content: str, stamp: Stamp, settled: bool) -> None:
         self._base.execute("DELETE FROM stamps WHERE path=?", (path,))
         if settled:
-            self._base.execute("INSERT INTO stamps VALUES (?, ?, ?, ?, ?, ?, ?)", (path, *astuple(stamp), sha256))
+            self._base.execute("INSERT INTO stamps VALUES (?, ?, ?, ?, ?, ?, ?)", (path, *astuple(stamp), content))
 
     def _end(
         self,
         file: MetFile,
         outcome: str,
-        sha256: str | None,
+        content: str | None,
+        settings: str | None,
         *why: str | None,
         by: tuple[float, int] | None = None,
     ) -> None:
         rule, detail = why or (None, None)
         seconds, worker = by or (None, None)
         self._base.execute(
-            "UPDATE files SET sha256=?, outcome=?, rule=?, detail=?, seconds=?, worker=? WHERE source=?",
-            (sha256, outcome, rule, detail, seconds, worker, file.source),
+            "UPDATE files SET content=?, settings=?, outcome=?, rule=?, detail=?, seconds=?, worker=? WHERE source=?",
+            (content, settings, outcome, rule, detail, seconds, worker, file.source),
         )
 
     # ---- what it comes to ----
@@ -287,16 +336,16 @@ class Ledger:
 
     def _files(self, which: str, values: tuple[object, ...] = ()) -> Iterator[MetFile]:
         rows = self._base.execute(
-            f"""SELECT source, path, name, size, sha256,
+            f"""SELECT source, path, name, size, content, settings,
                        CASE outcome WHEN 'read' THEN r_outcome ELSE outcome END, coalesce(rule, r_rule),
                        coalesce(detail, r_detail), coalesce(seconds, r_seconds), coalesce(worker, r_worker),
                        coalesce(documents, 0), coalesce(text_bytes, 0)
                 FROM (SELECT files.*, r.outcome AS r_outcome, r.rule AS r_rule, r.detail AS r_detail,
                              r.seconds AS r_seconds, r.worker AS r_worker, r.documents, r.text_bytes
-                      FROM files LEFT JOIN readings AS r ON files.outcome = 'read' AND r.sha256 = files.sha256
-                           AND r.name = files.name AND r.settings = ?)
+                      FROM files LEFT JOIN readings AS r ON files.outcome = 'read' AND r.content = files.content
+                           AND r.name = files.name AND r.settings = files.settings)
                 {which}""",
-            (self.settings, *values),
+            values,
         )
         for row in rows:
             yield MetFile(*row)
@@ -304,13 +353,12 @@ class Ledger:
     def inputs(self) -> Iterator[tuple[object, ...]]:
         """Yield, in the order of `files`, all that the corpus depends on of each file."""
         yield from self._base.execute(
-            """SELECT files.source, files.size, files.sha256,
+            """SELECT files.source, files.size, files.content,
                       CASE files.outcome WHEN 'read' THEN r.outcome ELSE files.outcome END,
                       coalesce(files.rule, r.rule), coalesce(files.detail, r.detail), coalesce(r.text_bytes, 0)
-               FROM files LEFT JOIN readings AS r ON files.outcome = 'read' AND r.sha256 = files.sha256
-                    AND r.name = files.name AND r.settings = ?
-               ORDER BY files.source""",
-            (self.settings,),
+               FROM files LEFT JOIN readings AS r ON files.outcome = 'read' AND r.content = files.content
+                    AND r.name = files.name AND r.settings = files.settings
+               ORDER BY files.source"""
         )
 
     def parts(self, file: MetFile) -> Iterator[Packed]:
@@ -325,8 +373,8 @@ class Ledger:
 
     def _parts(self, file: MetFile, columns: str) -> sqlite3.Cursor:
         return self._base.execute(
-            f"SELECT {columns} FROM parts WHERE sha256=? AND name=? AND settings=? ORDER BY part",
-            (file.sha256, file.name, self.settings),
+            f"SELECT {columns} FROM parts WHERE content=? AND name=? AND settings=? ORDER BY part",
+            (file.content, file.name, file.settings),
         )
 
     def place(self, document: int, source: str, member: str | None) -> None:
@@ -340,16 +388,16 @@ class Ledger:
         return source, member
 
     def forget_others(self) -> None:
-        """Remove the readings of files that this run did not meet."""
+        """Remove the readings that this run did not use."""
         # Without these, every reading would be looked for in the whole list of files: 40 s for 20,000.
-        self._base.execute("CREATE INDEX IF NOT EXISTS temp.files_by_content ON files (sha256, name)")
+        self._base.execute("CREATE INDEX IF NOT EXISTS temp.files_by_content ON files (content, name)")
         self._base.execute("CREATE INDEX IF NOT EXISTS temp.files_by_path ON files (path)")
         self._base.execute("BEGIN")
         for table in ("readings", "parts"):
             self._base.execute(
-                f"""DELETE FROM {table} WHERE settings <> ? OR NOT EXISTS
-                    (SELECT 1 FROM files WHERE files.sha256 = {table}.sha256 AND files.name = {table}.name)""",
-                (self.settings,),
+                f"""DELETE FROM {table} WHERE NOT EXISTS
+                    (SELECT 1 FROM files WHERE files.content = {table}.content AND files.name = {table}.name
+                     AND files.settings = {table}.settings)"""
             )
         self._base.execute("DELETE FROM stamps WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.path = stamps.path)")
         self._base.execute("COMMIT")

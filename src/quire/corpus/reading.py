@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from quire.corpus.measure import Measuring
 from quire.corpus.packing import Packed, pack
+from quire.documents.asked import EVERYTHING, Asked, WatchedSettings
 from quire.documents.document import Document, DroppedFile, LeftOut, Part
 from quire.documents.sandbox import note
 from quire.documents.settings import ReadSettings
@@ -32,7 +34,7 @@ class Task:
         path: where it lies, as bytes: not every file name is text.
         source: what it is called in the corpus.
         size: bytes, as the walk saw it.
-        known: SHA-256 sums for which the parent has a reading of a file of this name already.
+        known: contents (see `Reading`) of which the parent has a reading of a file of this name already.
         settings: how to read it.
         reader: reads it; None = `quire.documents.read.read_file`.
         measuring: what is measured of its documents.
@@ -66,23 +68,36 @@ class Reading:
         outcome: "kept", "dropped" or "failed", or "known" where the parent has the reading already.
         rule: why it was dropped or failed.
         detail: the same, as a sentence.
-        sha256: of the bytes; None where they could not be hashed, and nothing can be remembered.
+        content: SHA-256 of the bytes, in hexadecimal; of a file that is dropped unread, its size, a colon, and the
+            SHA-256 of its first bytes; None where it could not be opened, and nothing can be remembered.
         stamp: the file as it was before it was hashed.
         settled: the file had rested long enough then for its stamp to be trusted.
         parts: the documents and the members left out, packed; a file of which nothing is kept may have some too.
         documents: how many they are.
         text_bytes: UTF-8 bytes of their text.
+        asked: the settings that it depends on.
     """
 
     outcome: str
     rule: str | None = None
     detail: str | None = None
-    sha256: str | None = None
+    content: str | None = None
     stamp: Stamp | None = None
     settled: bool = False
     parts: tuple[Packed, ...] = ()
     documents: int = 0
     text_bytes: int = 0
+    asked: Asked = EVERYTHING
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the bytes, where all of them were read."""
+        return sha256_of(self.content)
+
+
+def sha256_of(content: str | None) -> str | None:
+    """Return the SHA-256 of all bytes of a file, if that is what its reading is kept under."""
+    return None if content is None or ":" in content else content
 
 
 def stamp_of(path: bytes) -> Stamp:
@@ -101,49 +116,52 @@ def read_task(task: Task) -> Reading:
     try:
         before = stamp_of(task.path)
         settled = max(before.mtime_ns, before.ctime_ns) < time.time_ns() - SETTLED_NS
-        content = _content(task, before)
-        if content is not None:
-            sha256: str | None = hashlib.sha256(content).hexdigest()
-        else:
-            sha256 = None if _is_too_large(task, before) else _sha256(task.path)
-        if sha256 in task.known:
-            return Reading("known", sha256=sha256, stamp=before, settled=settled)
-        note(sha256=sha256, stamp=before, settled=settled)
-        reading = replace(_read(task, content, sha256), sha256=sha256, stamp=before, settled=settled)
+        watched = WatchedSettings(task.settings)
+        data = _data(task, before, watched)
+        content = hashlib.sha256(data).hexdigest() if data is not None else _content(task, before, watched)
+        if content in task.known:
+            return Reading("known", content=content, stamp=before, settled=settled)
+        note(content=content, stamp=before, settled=settled)
+        reading = _read(task, data, content, cast(ReadSettings, watched))
         if stamp_of(task.path) != before or before.size != task.size:
             return Reading("failed", "changed", "it changed while it was read; run the same command again")
-        return reading
+        return replace(reading, content=content, stamp=before, settled=settled, asked=watched.asked)
     except OSError as error:
         return Reading("failed", "no-access", error.strerror or str(error))
 
 
-def _content(task: Task, stamp: Stamp) -> bytes | None:
+def _data(task: Task, stamp: Stamp, settings: WatchedSettings) -> bytes | None:
     """The bytes of a file that is to be read by `read_content`; None for any other."""
-    if task.reader is not None or stamp.size > min(WHOLE_BYTES, task.settings.max_file_bytes):
+    if task.reader is not None or stamp.size > WHOLE_BYTES or settings.exceeded("max_file_bytes", stamp.size):
         return None
     with open(task.path, "rb", buffering=0) as file:
         return file.read()
 
 
-def _is_too_large(task: Task, stamp: Stamp) -> bool:
-    """Whether the reader will drop the file unread, so that it is not worth hashing."""
-    if stamp.size <= task.settings.max_file_bytes:
-        return False
-    from quire.documents.read import is_piecewise
+def _content(task: Task, stamp: Stamp, settings: WatchedSettings) -> str:
+    """What the reading of a file is kept under (see `Reading`): one that its reader drops unread is not worth hashing,
+    and only its size and its head matter.
+    """
+    from quire.documents.read import HEAD, is_piecewise
 
-    return not is_piecewise(Path(os.fsdecode(task.path)), task.source)
+    if task.reader is None and settings.exceeded("max_file_bytes", stamp.size):
+        path = Path(os.fsdecode(task.path))
+        if not is_piecewise(path, task.source):
+            with open(path, "rb") as file:
+                return f"{stamp.size}:{hashlib.sha256(file.read(HEAD)).hexdigest()}"
+    return _sha256(task.path)
 
 
-def _read(task: Task, content: bytes | None, sha256: str | None) -> Reading:
+def _read(task: Task, data: bytes | None, content: str, settings: ReadSettings) -> Reading:
     from quire.documents.read import read_content, read_file
 
     path = Path(os.fsdecode(task.path))
     count = _Count()
     try:
-        if content is not None and sha256 is not None:
-            read = read_content(content, sha256, path, task.source, task.settings)
+        if data is not None:
+            read = read_content(data, content, path, task.source, settings)
         else:
-            read = (task.reader or read_file)(path, task.source, task.settings)
+            read = (task.reader or read_file)(path, task.source, settings)
         parts = tuple(pack(count.of(read), task.measuring))
     except DroppedFile as dropped:
         return Reading("dropped", dropped.rule, dropped.detail)

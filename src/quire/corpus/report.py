@@ -47,7 +47,7 @@ def html_report(account: Account) -> str:
         bars("Files by outcome", _outcomes(tallies)),
         bars("Members of archives, mails and books", _outcomes(account.members) if _any(account.members) else []),
         bars("Text by format", _shares(account.formats)),
-        bars("Text by language", _shares(account.languages)),
+        bars("Text by language", _languages(account)),
         columns("Confidence of recognised text", account.confidences, ("0 %", "100 %"), "documents"),
         bars("Characters", _characters(account)),
         f"<p>{account.characters.read:,} characters were read{_masks(account)}; the bars add up to that.</p>",
@@ -157,6 +157,17 @@ def _shares(of: Mapping[str, Share]) -> list[tuple[str, int, str, str]]:
     if rest:
         text, documents = sum(share.text_bytes for share in rest), sum(share.documents for share in rest)
         rows.append((f"{len(rest)} others", text, f"{megabytes(text)} · {counted(documents, 'document')}", "rest"))
+    return rows
+
+
+def _languages(account: Account) -> list[tuple[str, int, str, str]]:
+    """Return the shares of the languages, and of the text of which none is known; none where none is known at all."""
+    known = account.languages.values()
+    documents = account.documents - sum(share.documents for share in known)
+    text = account.text_bytes - sum(share.text_bytes for share in known)
+    rows = _shares(account.languages)
+    if rows and documents:
+        rows.append(("unknown", text, f"{megabytes(text)} · {counted(documents, 'document')}", "rest"))
     return rows
 
 

@@ -1,7 +1,8 @@
 """Keys, tokens, addresses and numbers that a person would not want a model to learn, found by what they are.
 
 Each kind has a shape that is searched for and, where its issuer defined one, a check: Luhn's sum of a card number, the
-remainder modulo 97 of an IBAN, the CRC-32 in a GitHub or npm token. Text without the first sign of a kind (an "@", a
+remainder modulo 97 of an IBAN, the CRC-32 in a GitHub or npm token. What has no shape of its own is known by its name
+(`client_secret: ...`) or by its place in a URL (user:password@host). Text without the first sign of a kind (an "@", a
 long run of letters and digits) is not searched for it at all, which is nearly all text.
 """
 
@@ -96,16 +97,45 @@ _WEB_TOKEN = _token(
 # Every token is a run of these characters.
 _IN_TOKEN = bytes((chr(code).isalnum() and code < 128) or code in b"_.-" for code in range(256))
 
-# RFC 5322 allows far more; this is what addresses in use look like. The last part is letters: "x@2x.png" is a picture.
-_EMAIL = re.compile(
-    r"(?<![A-Za-z0-9_.+%/-])[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_+-])?"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9_-])"
+# Letters of scripts that put spaces between words. In others an address stands among letters that are none of it, so
+# there, as in Korean with its endings, an address is ASCII.
+_LETTERS = (
+    "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u037d\u037f-\u0386\u0388-\u0559\u0561-\u0588\u05d0-\u05ea"
+    "\u0620-\u064a\u0671-\u06d3\u10a0-\u10ff\u1e00-\u1fff"
 )
-_AROUND_SIGN = re.compile(r"[A-Za-z0-9_+%-]@[A-Za-z0-9]")
+_MARKS = "\u0300-\u036f"  # accents that stand as characters of their own
+_INNER = f"{_LETTERS}{_MARKS}0-9_"
+# RFC 5322 and RFC 6531 allow far more; this is what addresses in use look like. A name has at most 64 characters
+# (RFC 5321), a domain 255. The last part of a domain is letters: "x@2x.png" is a picture.
+_NAME = re.compile(rf"(?<![{_INNER}.+%/-])[{_LETTERS}0-9](?:[{_INNER}.%+-]{{0,62}}[{_INNER}+-])?\Z")
+_DOMAIN = re.compile(
+    rf"(?:[{_LETTERS}0-9](?:[{_LETTERS}{_MARKS}0-9-]{{0,61}}[{_LETTERS}{_MARKS}0-9])?\.){{1,8}}"
+    rf"(?:xn--[A-Za-z0-9-]{{1,59}}|[{_LETTERS}][{_LETTERS}{_MARKS}]{{1,23}})(?![{_INNER}-])"
+)
+_AROUND_SIGN = re.compile(rf"[{_INNER}+%-]@[{_LETTERS}0-9]")
 # Names kept for examples (RFC 2606) are nobody's, nor is the "git@" of an address that is cloned from.
 _NOBODY = re.compile(
     r"(?i)@(?:.*\.)?(?:example(?:\.(?:com|net|org))?|invalid|test|localhost)$|\.(?:png|jpe?g|gif|svg|webp)$|^git@"
 )
+
+# RFC 3986, section 3.2.1. A password that has an "@" ends at the last one; what begins so is filled in by a program.
+_IN_URL = re.compile(r"""://[^\s/:@"'<>]{0,256}:(?![${<%[*])([^\s/"'<>]{1,256})@(?=[A-Za-z0-9\[])""")
+
+_URL_REACH = 520
+
+# Names whose values are secret, in front of "=", ":" or "=>".
+_NAMED = re.compile(
+    r"""(?:secret|token|passw(?:or)?d|passphrase|credentials?
+        |(?:api|app|access|account|auth|client|encryption|master|private|service|shared|signing|storage)[_-]?key)
+        (?:[_-]?(?:id|key|base|value|string|prod|live|dev|test)){0,2}["'\]]{0,2}\s{0,8}(?:=>|:=|[:=])\s{0,8}["'`]?\Z
+      |\bauthorization["']?\s{0,8}[:=]\s{0,8}["'`]?(?:bearer|basic|token)\s\Z""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_NAME_REACH = 80
+_SIGNS_OF_NAME, _AFTER_SIGN = ("=", ":", "=>", "earer", "asic", "oken"), "\"'` \t"
+_IN_VALUE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-/+")
+_RUN = re.compile(r"[A-Za-z0-9_/+-]*")
+_VALUE = re.compile(r"(?!/)[A-Za-z0-9_/+.~-]{20,500}={0,2}(?![A-Za-z0-9_/+.~(\[-])")
 
 _CARD = re.compile(
     r"(?<![A-Za-z0-9_.,:/-])[2-6](?:\d{12,18}|\d{3}([ -])\d{4}\1\d{4}\1\d{4}(\1\d{1,3})?|\d{3}([ -])\d{6}\3\d{4,5})"
@@ -145,18 +175,28 @@ _IBAN_LENGTHS = {
     **dict.fromkeys(("LC",), 32),
     **dict.fromkeys(("RU",), 33),
 }
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,29}")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]){11,29}")
+# Without capitals it may be an identifier or words: then it has no space, or one after every fourth character.
+_PLAIN_IBAN = re.compile(r"[A-Za-z]{2}\d{2}(?:(?:[A-Z0-9]+|[a-z0-9]+)|(?: (?:[A-Z0-9]{4}|[a-z0-9]{4}))*(?: \w{1,3})?)")
 
-KINDS = ("private-key", "email", "card", "iban", *dict.fromkeys(token.kind for token in (*_TOKENS, _WEB_TOKEN)))
+KINDS = (
+    "private-key",
+    "email",
+    "card",
+    "iban",
+    "password",
+    "secret",
+    *dict.fromkeys(token.kind for token in (*_TOKENS, _WEB_TOKEN)),
+)
 """Every kind that is searched for."""
 
 
 def find_secrets(text: str) -> list[Finding]:
     """Return what is found in `text`, in order and without overlap."""
-    found = list(_emails(text))
+    found = list(_addresses(text))
     if len(text) >= FEWEST_CHARACTERS:
         hints = hints_of(text)
-        found += [*_keys(text, hints), *_tokens(text, hints), *_numbers(text, hints)]
+        found += [*_keys(text, hints), *_tokens(text, hints), *_named(text, hints), *_numbers(text, hints)]
     kept: list[Finding] = []
     for finding in sorted(found, key=lambda finding: (finding.start, -finding.end, finding.kind)):
         if not kept or finding.start >= kept[-1].end:
@@ -198,20 +238,63 @@ def _tokens(text: str, hints: Hints) -> Iterator[Finding]:
             place = data.find(sign, end)
 
 
-def _emails(text: str) -> Iterator[Finding]:
+def _named(text: str, hints: Hints) -> Iterator[Finding]:
+    """Look at long values with a digit for a name before them that says that they are secret."""
+    last = 0
+    for place in hints.values:
+        if place < last:
+            continue
+        start = place
+        while start > last and text[start - 1] in _IN_VALUE:
+            start -= 1
+        run = _RUN.match(text, place)
+        last = place if run is None else run.end()
+        if not text[max(0, start - 12) : start].rstrip(_AFTER_SIGN).endswith(_SIGNS_OF_NAME):
+            continue
+        if not _NAMED.search(text, max(0, start - _NAME_REACH), start):
+            continue
+        match = _VALUE.match(text, start)
+        if match is not None and _is_random(match[0].rstrip("=")):
+            last = match.end()
+            yield Finding(start, last, "secret")
+
+
+def _is_random(value: str) -> bool:
+    """Made by chance, and not the name of something: digits among small and capital letters, or three and more."""
+    digits = sum(char.isdigit() for char in value)
+    mixed = not value.islower() and not value.isupper()
+    return digits < len(value) and digits >= (1 if mixed else 3) and _is_mixed(value)
+
+
+def _addresses(text: str) -> Iterator[Finding]:
+    """Look at each "@" for the password of a URL before it, or a name before it and a domain behind it."""
     place, last = text.find("@"), 0
     while place >= 0:
-        if not _AROUND_SIGN.match(text, max(0, place - 1), place + 2):
-            place = text.find("@", place + 1)
-            continue
-        # From the sign outwards: a name before it is at most 64 characters (RFC 5321), a domain after it 255.
-        for match in _EMAIL.finditer(text, max(last, place - 65), place + 256):
-            if match.start() < place < match.end() and not _NOBODY.search(match[0]):
-                yield Finding(match.start(), match.end(), "email")
-                last = match.end()
-            if match.start() > place:
-                break
-        place = text.find("@", max(place + 1, last))
+        found, end = None, place + 1
+        if not text[max(0, place - 1) : place].isspace():
+            found, end = _password(text, last, place) or _email(text, last, place) or (None, end)
+        if found is not None:
+            yield found
+        last = end
+        place = text.find("@", end)
+
+
+def _password(text: str, last: int, place: int) -> tuple[Finding, int] | None:
+    scheme = text.rfind("://", max(last, place - _URL_REACH), place)
+    match = _IN_URL.match(text, scheme) if scheme >= 0 else None
+    return None if match is None else (Finding(match.start(1), match.end(1), "password"), match.end())
+
+
+def _email(text: str, last: int, place: int) -> tuple[Finding | None, int] | None:
+    """Return an address, or nothing for one that is nobody's, and where it ends."""
+    if not _AROUND_SIGN.match(text, max(0, place - 1), place + 2):
+        return None
+    domain = _DOMAIN.match(text, place + 1, place + 256)
+    name = _NAME.search(text, max(last, place - 65), place) if domain is not None else None
+    if name is None or domain is None:
+        return None
+    nobody = _NOBODY.search(text[name.start() : domain.end()])
+    return (None if nobody else Finding(name.start(), domain.end(), "email")), domain.end()
 
 
 # ---- numbers with check digits --------------------------------------------------------------------------------------
@@ -221,7 +304,7 @@ def _numbers(text: str, hints: Hints) -> Iterator[Finding]:
     """Look for card and bank account numbers only where there is a hint of one."""
     for start, end in _stretches(hints.digits):
         yield from _cards(text, start, end)
-    for place in hints.capitals:
+    for place in hints.countries:
         yield from _ibans(text, place)
 
 
@@ -250,7 +333,7 @@ def _cards(text: str, start: int, end: int) -> Iterator[Finding]:
 
 
 def _ibans(text: str, start: int) -> Iterator[Finding]:
-    length = _IBAN_LENGTHS.get(text[start : start + 2])
+    length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
     match = _IBAN.match(text, start) if length is not None else None
     if match is None or length is None:
         return
@@ -259,8 +342,9 @@ def _ibans(text: str, start: int) -> Iterator[Finding]:
     while count < length and end < match.end():
         count += text[end] != " "
         end += 1
-    after = text[end : end + 1]
-    if count == length and is_iban(text[start:end]) and not (after.isascii() and after.isalnum()):
+    value, after = text[start:end], text[end : end + 1]
+    shaped = value.isupper() or _PLAIN_IBAN.fullmatch(value)
+    if count == length and shaped and is_iban(value) and not (after.isascii() and after.isalnum()):
         yield Finding(start, end, "iban")
 
 

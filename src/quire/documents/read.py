@@ -65,7 +65,7 @@ CONTAINERS = frozenset(("archive", "mail", "mailbox"))
 """Readers of files that the account counts by what they hold, each member with its bytes."""
 
 HEAD = 65536
-"""Bytes from the start of a file that say what it is."""
+"""Bytes from the start of a file that say what it is, and whether it is dropped for its size."""
 
 
 def read_file(path: Path, source: str, settings: ReadSettings) -> Iterable[Part]:
@@ -94,11 +94,11 @@ def read_file(path: Path, source: str, settings: ReadSettings) -> Iterable[Part]
             if kind.reader in PIECEWISE:
                 whole = SourceFile(b"", source, kind.media_type, kind.language, path=path)
                 return READERS[kind.reader](whole, settings)
-            if size > settings.max_file_bytes:
+            if settings.exceeded("max_file_bytes", size):
                 limit = settings.max_file_bytes
                 raise DroppedFile("too-large", f"{size:,} bytes, more than max_file_bytes = {limit:,}")
             # Most files are shorter than their head may be: nothing needs to be made ready for a rest of any size.
-            data = head if len(head) < HEAD else head + file.read(settings.max_file_bytes + 1)
+            data = head if len(head) < HEAD else head + file.read()
     except OSError as error:
         raise ReadError(f"cannot be opened: {error.strerror or error}", where=source) from error
     return read_bytes(data, source, settings)

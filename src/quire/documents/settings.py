@@ -13,6 +13,9 @@ from quire.settings import Settings
 READERS_VERSION = 3
 """Raised whenever a reader would give another text for the same bytes; it makes every fingerprint new."""
 
+WITHOUT_EFFECT = frozenset(("ocr_threads",))
+"""Settings of reading that change no text."""
+
 
 class WalkSettings(Settings):
     """Which files under the given folders are documents."""
@@ -84,11 +87,19 @@ class ReadSettings(Settings):
     ocr_threads: int = Field(default=1, ge=1)
     """Threads of one recognition; files are read side by side, so one each is fastest for a folder."""
 
+    def exceeded(self, limit: str, count: int) -> bool:
+        """Return whether `count` is more than the limit of that name.
+
+        A reader that asks so is not run again for another limit that would give the same answer.
+        """
+        most: int = getattr(self, limit)
+        return count > most
+
     def fingerprint(self) -> str:
         """Return a hash, in hexadecimal, that is the same exactly where every file would give the same text."""
         # The password shows as stars in what is dumped; what depends on it is the hash alone.
         secret = "" if self.password is None else self.password.get_secret_value()
-        return _fingerprint(self, without={"ocr_threads", "password"}, secret=secret)
+        return _fingerprint(self, without={*WITHOUT_EFFECT, "password"}, secret=secret)
 
 
 def _fingerprint(settings: Settings, without: set[str], secret: str = "") -> str:

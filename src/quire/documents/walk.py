@@ -13,6 +13,9 @@ from quire.documents.ignore import IgnoreRules
 from quire.documents.settings import WalkSettings
 from quire.errors import UsageError
 
+UNREADABLE = "unreadable"
+"""The rule of folders that cannot be listed and of files that the system says nothing about."""
+
 _ESCAPED = re.compile(r"\\(x[0-9a-f]{2})")
 
 
@@ -34,6 +37,11 @@ class Found:
     size: int
     rule: str | None = None
     detail: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is left out because the system refuses it, and not by choice."""
+        return self.rule == UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,8 @@ def _walk_folder(top: _Folder, real_top: str, other_roots: set[str], settings: W
             is_folder = entry.is_dir(follow_symlinks=False)
             state = entry.stat(follow_symlinks=False)
         except OSError as error:  # gone, or no permission, since the folder was listed
-            yield Found(Path(entry.path), source, 0, "unreadable", error.strerror or str(error))
+            why = folder.drop or _Drop(UNREADABLE, error.strerror or str(error))
+            yield Found(Path(entry.path), source, 0, why.rule, why.detail)
             continue
         if other_roots and os.path.join(real_top, os.path.relpath(entry.path, top.path)) in other_roots:
             continue
@@ -132,8 +141,8 @@ def _enter(
         with os.scandir(folder.path) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        reason = f"a folder that cannot be listed: {error.strerror or error}"
-        return Found(Path(folder.path), folder.source.rstrip("/") or ".", 0, "unreadable", reason)
+        drop = folder.drop or _Drop(UNREADABLE, f"a folder that cannot be listed: {error.strerror or error}")
+        return Found(Path(folder.path), folder.source.rstrip("/") or ".", 0, drop.rule, drop.detail)
     if settings.gitignore and folder.drop is None:
         folder = replace(folder, ignores=folder.ignores.with_file(folder.path, folder.source))
     stack.append((folder, iter(entries)))

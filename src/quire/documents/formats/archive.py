@@ -36,6 +36,7 @@ EXTENSIONS: dict[str, str] = {
 
 _SHORT = {".tgz": ".tar", ".tbz2": ".tar", ".tbz": ".tar", ".txz": ".tar"}
 _TAR_BLOCK = 512
+_ENCRYPTED = 0x1  # of a zip member's flags
 
 
 def archive_type(head: bytes) -> str | None:
@@ -82,13 +83,15 @@ def _read_zip(raw: BinaryIO, file: SourceFile, settings: ReadSettings, members: 
         archive = zipfile.ZipFile(raw)
     except (zipfile.BadZipFile, *BROKEN) as error:
         raise ReadError(f"not a zip archive that can be opened: {error}", where=file.where) from error
-    password = None if settings.password is None else settings.password.get_secret_value().encode()
     with archive:
         for info in archive.infolist():
             if info.filename.endswith("/"):  # is_dir() fails on a name without characters
                 continue
 
             def opened(info: zipfile.ZipInfo = info) -> BinaryIO:
+                password = None
+                if info.flag_bits & _ENCRYPTED and settings.password is not None:
+                    password = settings.password.get_secret_value().encode()
                 try:
                     return cast(BinaryIO, archive.open(info, pwd=password))
                 except zipfile.BadZipFile as error:

@@ -77,11 +77,11 @@ def _frames(file: SourceFile, settings: ReadSettings) -> Iterator[tuple[Picture,
             with Image.open(io.BytesIO(file.data)) as image:
                 frames = getattr(image, "n_frames", 1)
                 count = frames if file.media_type in _PAGED else 1
-                if count > settings.max_pages:
+                if settings.exceeded("max_pages", count):
                     raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
                 for number in range(count):
                     image.seek(number)
-                    if image.width * image.height > settings.max_pixels:
+                    if settings.exceeded("max_pixels", image.width * image.height):
                         size = f"{image.width:,} x {image.height:,} pixels"
                         raise DroppedFile("too-large", f"{size}, more than max_pixels = {settings.max_pixels:,}")
                     dpi = _dpi(image)

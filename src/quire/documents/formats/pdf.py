@@ -7,12 +7,13 @@ import functools
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from quire.documents.document import DroppedFile, Part
 from quire.documents.formats.furniture import running
 from quire.documents.formats.hyphenation import join_words
-from quire.documents.formats.members import Members
+from quire.documents.formats.members import Budget, Members
 from quire.documents.formats.pages import Page, document_of, pages_left_out, recognised_page
 from quire.documents.formats.pdf_lines import TextLine, lines_of
 from quire.documents.formats.pdf_order import in_order
@@ -70,14 +71,14 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
         PasswordError: it is encrypted and does not open without a password, or with the one in `settings`.
         ReadError: it is broken beyond what PDFium can mend.
     """
-    members = Members(file, settings)  # for its names alone: a PDF is not one level of nesting
+    # For its names alone: a PDF is not one level of nesting.
+    members = Members(replace(file, budget=file.budget or Budget(0, 0)), settings)
     with contextlib.closing(_open(file, settings)) as pdf:
         count = len(pdf)
-        if count > settings.max_pages:
+        if settings.exceeded("max_pages", count):
             raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
         pages: list[Page | list[TextLine]] = []
         attached = _attached(pdf, settings)
-        too_many = pdf.count_attachments() > settings.max_members
         for index in range(count):
             pages.append(_read_page(pdf, index, settings, attached))
             page_done()
@@ -85,12 +86,13 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
     missing = {page.missing for page in read if page.missing is not None}
     if all(page.missing == "damaged" for page in read):
         raise ReadError(f"not one of its {count:,} pages can be opened", where=file.where)
-    names = [f"attachment {name}" for name in attached[: settings.max_members]]
+    too_many = settings.exceeded("max_members", len(attached))
+    names = [f"attachment {name}" for name in (attached[: settings.max_members] if too_many else attached)]
     left_out: list[Part] = [
         *pages_left_out(file, read),
         *(members.left_out(name, 0, "attachment", "files attached to PDFs are not read") for name in names),
     ]
-    if too_many or len(attached) > settings.max_members:
+    if too_many:
         why = f"more than max_members = {settings.max_members:,} are attached"
         left_out.append(members.left_out("(other attachments)", 0, "too-many", why))
     if (attached or len(missing) > 1) and not any(page.text.strip() for page in read):
@@ -121,12 +123,17 @@ def _open(file: SourceFile, settings: ReadSettings) -> PdfDocument:
     # PDFium leaves its last error standing where a document fails without naming one, and a broken file after a locked
     # one would pass for locked. Junk always leaves a plain format error.
     pypdfium2.raw.FPDF_LoadMemDocument(b"junk", 4, None)
-    password = None if settings.password is None else settings.password.get_secret_value()
     try:
-        return pypdfium2.PdfDocument(file.data, password=password)
+        try:
+            # Without the password first: one that needs none may refuse any other.
+            return pypdfium2.PdfDocument(file.data)
+        except pypdfium2.PdfiumError as error:
+            if error.err_code != pypdfium2.raw.FPDF_ERR_PASSWORD or settings.password is None:
+                raise
+            return pypdfium2.PdfDocument(file.data, password=settings.password.get_secret_value())
     except pypdfium2.PdfiumError as error:
         if error.err_code == pypdfium2.raw.FPDF_ERR_PASSWORD:
-            what = "protected by a password" if password is None else "protected by another password"
+            what = "protected by a password" if settings.password is None else "protected by another password"
             raise PasswordError(what, where=file.where, hint="Give it by the setting password") from None
         if error.err_code == pypdfium2.raw.FPDF_ERR_SECURITY:
             raise PasswordError("encrypted in a way that cannot be opened", where=file.where) from None
@@ -134,10 +141,13 @@ def _open(file: SourceFile, settings: ReadSettings) -> PdfDocument:
 
 
 def _attached(pdf: PdfDocument, settings: ReadSettings) -> list[str]:
-    """Return the names of the files embedded in `pdf` itself."""
+    """Return the names of the files embedded in `pdf` itself, or of one more than are told."""
     pypdfium2 = _pypdfium2()
     names = []
-    for index in range(min(pdf.count_attachments(), settings.max_members)):
+    count = pdf.count_attachments()
+    if settings.exceeded("max_members", count):
+        count = settings.max_members + 1
+    for index in range(count):
         try:
             names.append(pdf.get_attachment(index).get_name())
         except pypdfium2.PdfiumError:
