@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import codecs
+import struct
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,17 @@ def test_marked_wide_encodings_come_back_exactly(text: str, encoding: str) -> No
     assert decode(mark + text.encode(encoding)) == (text, encoding, len(mark))
 
 
+@given(
+    st.lists(st.from_regex(r"[^\W\u0130\u0230]{1,9}", fullmatch=True), min_size=9),
+    st.sampled_from(" \n"),
+    st.sampled_from("lb"),
+)
+def test_words_in_sixteen_bits_need_no_mark(words, between, order):
+    text = between.join([*words, "a word"])
+    data = text.encode(f"utf-16-{order}e")
+    assert decode(data) == (text, f"utf-16-{order}e", 0)
+
+
 def test_line_ends_and_white_space_stay() -> None:
     text = "\n\n  a\r\n\tb \r c\n\n"
     assert decode(text.encode()).text == text
@@ -44,6 +56,13 @@ SENTENCES = {
 def test_older_encodings_are_told_from_the_whole_text(encoding: str) -> None:
     text = SENTENCES[encoding] * 3
     assert decode(text.encode(encoding)).text == text
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("encoding", SENTENCES)
+def test_sixteen_bits_without_a_mark_in_many_scripts(encoding: str, order: str) -> None:
+    text = SENTENCES[encoding] * 3
+    assert decode(text.encode(f"utf-16-{order}")) == (text, f"utf-16-{order}", 0)
 
 
 def test_one_accent_at_the_end_of_a_long_file_decides() -> None:
@@ -74,7 +93,17 @@ def test_what_the_file_states_goes_before_detection() -> None:
     "data",
     [
         b"text\0text",
-        "sixteen bits and no mark".encode("utf-16-le"),
+        "sixteen bits, but cut".encode("utf-16-le")[:-1],
+        "sixteen bits and a\0".encode("utf-16-le"),
+        "control \3 characters in it".encode("utf-16-be"),
+        "private \ue000 characters in it".encode("utf-16-le"),
+        "half\ud83d of a pair in it".encode("utf-16-le", "surrogatepass"),
+        "short".encode("utf-16-le"),
+        "/usr/share/one/long/path".encode("utf-16-le"),
+        "*** ... !!! ??? *** --- ===".encode("utf-16-be"),
+        struct.pack("<200H", *range(200, 400)),
+        struct.pack("<100I", *range(32, 132)),
+        struct.pack("<100f", *range(32, 132)),
         bytes(range(1, 256)) * 4,
         codecs.BOM_UTF16_LE + "a\0b".encode("utf-16-le"),
     ],

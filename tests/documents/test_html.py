@@ -31,7 +31,7 @@ def test_the_text_a_reader_sees_block_by_block() -> None:
     assert read(PAGE.format(head="")) == "# Heading\n\nFirst & bold – words.\n\n- one\n- two"
 
 
-@pytest.mark.parametrize("encoding", ["windows-1252", "utf-16", "iso-8859-2", "koi8-r"])
+@pytest.mark.parametrize("encoding", ["windows-1252", "utf-16", "utf-16-le", "iso-8859-2", "koi8-r"])
 def test_the_stated_encoding_is_used(encoding: str) -> None:
     words = "Привет" if encoding == "koi8-r" else "Grüße"
     page = PAGE.format(head=f'<meta http-equiv="Content-Type" content="text/html; charset={encoding}">')

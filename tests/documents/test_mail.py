@@ -69,6 +69,28 @@ def test_headers_are_decoded():
         assert "Subject: " in document.text
 
 
+def test_names_between_encoded_words_keep_their_letters():
+    (document,) = read("From: Анна =?utf-8?q?M=C3=BCller?= <a@b.c>\nSubject: b\n\nwords".encode())
+    assert document.text == "From: Анна Müller <a@b.c>\nSubject: b\n\nwords"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Subject: " + b"=?utf-8?q?" * 200_000,
+        b"Subject: " + b"=?utf-8?q?a?= " * 200_000,
+        b"Content-Type: text/plain" + b";" * 2_000_000,
+        b"Content-Type: text/plain; name=" + b'"a;' * 500_000,
+        b"Content-Type: text/plain" + b"; name*0*=utf-8''a" * 200_000,
+        b"Content-Type: text/plain; format=flowed\n\n" + b"a \n" * 500_000,
+    ],
+)
+def test_the_time_of_a_message_grows_with_its_length_alone(head):
+    # Where it grows with the square, each of these takes minutes.
+    (document,) = [part for part in read(b"From: a\n" + head + b"\n\nwords") if part.member is None]
+    assert document.text.startswith("From: a")
+
+
 def test_japanese_mail_is_read_by_its_stated_encoding():
     head = b"From: a\nSubject: b\nContent-Type: text/plain; charset=iso-2022-jp\n\n"
     (document,) = read(head + "川の話".encode("iso-2022-jp"))

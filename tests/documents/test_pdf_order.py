@@ -146,6 +146,26 @@ def test_a_table_written_row_by_row_stays_so() -> None:
     assert in_order(cells) == cells
 
 
+RAGGED = (60.0, 80.0, 90.0, 110.0, 140.0)  # as long as lines, but of no common end
+
+
+@given(st.integers(2, 4), st.permutations(RAGGED * 3))
+def test_a_table_of_long_cells_stays_row_by_row(columns: int, widths: list[float]) -> None:
+    cells = [line(f"{y}-{x}", 150.0 * x, PITCH * y, widths[(x + y) % 15]) for y in range(15) for x in range(columns)]
+    assert in_order(cells) == cells
+
+
+@given(st.permutations(range(30)), st.permutations(RAGGED * 3))
+def test_the_fields_of_a_form_drawn_in_any_order_are_read_row_by_row(order: list[int], widths: list[float]) -> None:
+    fields = [line(f"{y}-{x}", 200.0 * x, 20.0 * y, widths[(x + y) % 15]) for y in range(15) for x in range(2)]
+    upwards = sum(before % 2 == after % 2 and after < before for before, after in itertools.pairwise(order))
+    written = [fields[number] for number in order]
+    if upwards >= 3:  # often enough to say that the order is one of drawing
+        assert in_order(written) == fields
+    else:
+        assert sorted(read(written)) == sorted(field.text for field in fields)
+
+
 def test_a_line_that_runs_another_way_keeps_its_place() -> None:
     lines = column("a", 50, 6)
     stamp = line("stamp", 0, 30, 8, upright=False)

@@ -134,7 +134,7 @@ def test_nul_surrogates_and_encodings():
     with pytest.raises(DroppedFile, match="binary"):
         read(b'{"text": "\0"}', "a.json")
     assert [d.text for d in read('{"text": "a\\u0000b"}\n{"text": "\\ud800"}\n')] == ["a\0b", "\ud800"]
-    for encoding in ("utf-16", "utf-8-sig", "cp1252"):
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "cp1252"):
         for name in ("a.jsonl", "a.json"):
             data = lines([{"text": "café à la carte"}] * 2, ensure_ascii=False).encode(encoding)
             assert [document.text for document in read(data, name)] == ["café à la carte"] * 2

@@ -69,6 +69,13 @@ def test_rows_of_a_table(tmp_path):
     assert titles[f"notes.db/notes!{PROSE}, number 2"] == "Title 2"
 
 
+def test_blobs_of_a_column_that_is_told_are_text_where_their_bytes_are(tmp_path):
+    rows = [(PROSE.encode(),), (PROSE.encode("utf-16-le"),), ("naïve café".encode("cp1252"),), (b"\0\1\2",)]
+    path = database(tmp_path / "a.db", "CREATE TABLE t (body BLOB)", rows=rows, into="t")
+    texts = read(f"sqlite:///{path}?table=t&column=body", tmp_path)
+    assert list(texts.values()) == [PROSE, PROSE, "naïve café", "empty"]
+
+
 def test_rows_of_a_query(tmp_path):
     path = notes(tmp_path / "notes.db")
     query = "SELECT id %25 2 AS odd, title || '::' || id AS t FROM notes ORDER BY id DESC;"

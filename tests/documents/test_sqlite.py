@@ -60,6 +60,18 @@ def test_the_table_and_the_column_can_be_told(tmp_path):
     assert len(read(path, ReadSettings(text_table="none", text_column="none"))) == 4
 
 
+def test_blobs_of_a_column_that_is_told_are_text_where_their_bytes_are(tmp_path):
+    blobs = [(PROSE.encode(),), (PROSE.encode("utf-16-le"),), ("naïve café".encode("cp1252"),), ("a string",)]
+    rows = [*blobs, (b"\0\1\2",), (b"  ",), (None,), (7,)]
+    path = database(tmp_path / "a.db", "CREATE TABLE t (body BLOB)", rows=rows, into="t")
+    parts = read(path, ReadSettings(text_column="body"))
+    assert [part.text for part in parts[:-1]] == [PROSE, PROSE, "naïve café", "a string"]
+    assert parts[-1].detail == "4 rows have no text in ['body']; 1 of them have bytes there that are none"
+    path = database(tmp_path / "b.db", "CREATE TABLE t (body BLOB)", rows=blobs[:3], into="t")
+    (left,) = read(path)
+    assert left.detail == "no column of text among 1; text_column can name one"
+
+
 @pytest.mark.parametrize("name", ["notes", "saved", "a.sqlite3", "a.gpkg"])
 def test_a_database_is_known_by_its_first_bytes(tmp_path, name):
     assert len(read(notes(tmp_path / name))) == 3

@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from quire.documents.document import Document, DroppedFile, LeftOut
+from quire.documents.formats.lines import SAMPLE
 from quire.documents.read import read_bytes, read_file
 from quire.documents.settings import ReadSettings
 
@@ -101,11 +102,22 @@ def test_rows_without_text_are_counted():
     assert left.detail.startswith("2 rows")
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "cp1252", "utf-8"])
 def test_encodings(encoding):
     rows = [("id", "text"), *[(n, f"café number {n}, à la carte") for n in range(5)]]
     documents = read(written(rows).encode(encoding))
     assert [document.text for document in documents] == [row[1] for row in rows[1:]]
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_large_table_in_sixteen_bits(tmp_path, mark, encoding):
+    # Its start ends behind the first byte of a line end, or between the two halves of an emoji.
+    rows = [("id", "text"), *[(n, f"{PROSE}, {n} \U0001f30a") for n in range(SAMPLE // 150)]]
+    path = tmp_path / "a.csv"
+    path.write_bytes((mark + written(rows)).encode(encoding))
+    assert path.stat().st_size > SAMPLE
+    assert [document.text for document in read_file(path, "a.csv", DEFAULT)] == [text for _, text in rows[1:]]
 
 
 def test_line_ends_of_old_programs_and_the_separator_line():

@@ -81,7 +81,7 @@ def test_entities_that_the_file_declares():
     assert document.text == f"the company {PROSE}"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1", "shift_jis"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "iso-8859-1", "shift_jis"])
 def test_the_stated_encoding(encoding):
     words = "川の話" if encoding == "shift_jis" else "café à la crème"
     data = f'<?xml version="1.0" encoding="{encoding}"?>\n<d>{words} {PROSE}</d>'.encode(encoding)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, quote_plus
 
-from quire.documents.formats.columns import SAMPLE_ROWS, prose_columns, text_column
+from quire.documents.formats.columns import SAMPLE_ROWS, prose_columns, text_column, text_of
 from quire.documents.formats.rows import write_rows
 from quire.documents.settings import ReadSettings
 from quire.errors import QuireError, UsageError
@@ -314,6 +314,6 @@ def _key(values: list[Any], number: int) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace") if b"\0" not in value else ""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return text_of(bytes(value))
     return "" if value is None else str(value)

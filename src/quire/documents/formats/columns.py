@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quire.documents.document import DroppedFile
+from quire.documents.formats.encodings import decode
+
 NAMES = ("text", "content", "body", "article", "document", "passage", "story", "abstract", "markdown", "transcript")
 """Columns of these names are taken, whatever their length; the first of this list goes first."""
 
@@ -73,6 +76,14 @@ def is_prose(cell: str) -> bool:
     if sum(character >= "\u2e80" for character in cell) >= PROSE_LETTERS // 2:  # Chinese, Japanese, Korean
         return True
     return letters >= PROSE_LETTERS and words > 5 and letters + words >= 0.7 * len(cell)
+
+
+def text_of(data: bytes) -> str:
+    """Return the text of a cell of bytes, decoded as that of a file is; "" where the bytes are no text."""
+    try:
+        return decode(data).text
+    except DroppedFile:
+        return ""
 
 
 def with_column(media_type: str, name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
 from quire.documents.document import DroppedFile
-from quire.documents.formats.encodings import decode
+from quire.documents.formats.encodings import decode, is_wide
 from quire.documents.formats.reader import SourceFile
 from quire.documents.settings import ReadSettings
 
@@ -43,13 +43,14 @@ class Lines:
         """Whether bytes are those of the file: in UTF-16 and UTF-32 they are not known."""
         with file.open() as stream:
             head = stream.read(SAMPLE)
+        if is_wide(head):
+            text = decode(in_memory(file, settings).data).text
+            self._data, self.encoding, self.start, self.exact = text.encode("utf-8", "replace"), "utf-8", 0, False
+            return
         if len(head) == SAMPLE and b"\n" in head:
             head = head[: head.rindex(b"\n") + 1]
         _, self.encoding, self.start = decode(head)
-        if self.encoding.startswith(("utf-16", "utf-32")):
-            text = decode(in_memory(file, settings).data).text
-            self._data, self.encoding, self.start, self.exact = text.encode("utf-8", "replace"), "utf-8", 0, False
-        elif b"\r" in head and b"\n" not in head:  # as old Macintosh programs wrote
+        if b"\r" in head and b"\n" not in head:  # as old Macintosh programs wrote
             self._data = in_memory(file, settings).data.replace(b"\r", b"\n")
 
     def __iter__(self) -> Iterator[Line]:

@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span
-from quire.documents.formats.columns import SAMPLE_CELLS, SAMPLE_ROWS, prose_columns, text_column, with_column
+from quire.documents.formats.columns import (
+    SAMPLE_CELLS,
+    SAMPLE_ROWS,
+    prose_columns,
+    text_column,
+    text_of,
+    with_column,
+)
 from quire.documents.formats.reader import SourceFile
 from quire.documents.sandbox import page_done
 from quire.documents.settings import ReadSettings
@@ -52,6 +59,7 @@ def read_sqlite(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     """Yield a document for each row of the tables of `file` that hold text, with the member "TABLE/KEY".
 
     The column is chosen as for other tables (see `text_column`); where several hold prose, all of them are the text.
+    Blobs are text only in a column that is told, where their bytes are.
     Views and virtual tables are left out, and no trigger, default or function of the database runs: an authorizer
     allows nothing but to read columns. The file is opened read-only and as one that nobody changes.
 
@@ -226,17 +234,18 @@ def _rows(
     media_type = with_column(file.media_type, ", ".join(names))
     width = len(table.key)
     seen = _Seen(table.by_number, file.size)
-    blank = 0
+    blank = no_text = 0
     try:
         for row in _select(connection, table, table.key + [_quoted(name) for name in names]):
             key = _key(row[:width], seen.rows)
-            texts = [cell for cell in row[width:] if isinstance(cell, str) and cell.strip()]
-            text = "\n\n".join(texts)
+            cells = [text_of(cell) if isinstance(cell, bytes) else cell for cell in row[width:]]
+            text = "\n\n".join(cell for cell in cells if isinstance(cell, str) and cell.strip())
             seen.add(key, row[0], len(text))
             if seen.rows % _ROWS_A_PAGE == 0:
                 page_done()
             if not text:
                 blank += 1
+                no_text += any(isinstance(cell, bytes) and cell.strip() != b"" for cell in row[width:])
                 continue
             data = text.encode("utf-8", "replace")
             yield Document(
@@ -251,9 +260,10 @@ def _rows(
     finally:
         connection.set_progress_handler(None, 0)
     if blank:
-        yield LeftOut(
-            file.named(f"{place}/(rows without text)"), 0, "dropped", "empty", f"{blank:,} rows have no text in {names}"
-        )
+        detail = f"{blank:,} rows have no text in {names}"
+        if no_text:
+            detail += f"; {no_text:,} of them have bytes there that are none"
+        yield LeftOut(file.named(f"{place}/(rows without text)"), 0, "dropped", "empty", detail)
 
 
 class _Seen:
