@@ -21,8 +21,8 @@ MUON_COPIES = 6
 FLOAT, HALF = 4, 2  # bytes
 # The loss holds logits whole up to so many bytes in float32, and else a chunk of so many: quire.model.loss, which is
 # not imported because it needs torch (tests/training/test_footprint.py holds the two to each other).
-WHOLE_LOGITS = {"cuda": 2 << 30, "cpu": 32 << 20}
-LOGITS_CHUNK = {"cuda": 512 << 20, "cpu": 8 << 20}
+WHOLE_LOGITS = {"cuda": 2 << 30, "cpu": 4 << 20}
+LOGITS_CHUNK = {"cuda": 512 << 20, "cpu": 4 << 20}
 
 
 @dataclass(frozen=True)
