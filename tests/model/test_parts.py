@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -12,7 +13,7 @@ from torch import nn
 from quire.model.attention import Attention
 from quire.model.config import ModelConfig
 from quire.model.feedforward import FeedForward
-from quire.model.normalization import RMSNorm
+from quire.model.normalization import NormalizedRows, RMSNorm
 from quire.model.rotary import rotary_tables, rotate
 
 Array = np.ndarray[Any, Any]
@@ -58,6 +59,27 @@ def test_rms_norm_computes_in_float32_where_float16_would_overflow() -> None:
     norm = RMSNorm(4, eps=1e-6)
     large = torch.full((1, 4), 1000.0, dtype=torch.float16)  # its square, 1e6, is over float16's 65504
     assert torch.equal(norm(large), torch.ones(1, 4))
+
+
+def test_the_written_derivative_of_the_norm_is_the_chain_of_its_operations() -> None:
+    draw = torch.Generator().manual_seed(4)
+    x = torch.randn(2, 3, 5, generator=draw, dtype=torch.float64).transpose(1, 2).requires_grad_()
+    weight = torch.randn(3, generator=draw, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, w: NormalizedRows.apply(x, w, 1e-3), (x, weight))
+    assert torch.allclose(NormalizedRows.apply(x, weight, 1e-3), F.rms_norm(x, (3,), weight, 1e-3), atol=1e-14)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_derivative_of_a_rotation_turns_back(rows: int) -> None:
+    draw = torch.Generator().manual_seed(5)
+    x = torch.randn(2, 5, 3, 4, generator=draw, dtype=torch.float64).transpose(1, 2).requires_grad_()
+    cos, sin = rotary_tables(10, 4, theta=100.0, dtype=torch.float64)
+    if rows == 1:
+        cos, sin = cos[:5], sin[:5]
+    else:  # each row at positions of its own
+        cos, sin = (table.view(2, 1, 5, 4) for table in (cos, sin))
+    assert torch.autograd.gradcheck(lambda x: rotate(x, cos, sin), (x,))
+    assert torch.allclose(rotate(x, cos, sin), rotate(x.detach(), cos, sin), atol=1e-14)  # the two ways are one
 
 
 def test_rotary_by_hand() -> None:

@@ -177,8 +177,9 @@ def test_in_float64_a_model_may_be_moved_copied_traced_and_on_no_device(make_mod
     with torch.no_grad():
         logits = model(TOKENS)
     assert logits.dtype == torch.float64
-    assert torch.equal(copy.deepcopy(model)(TOKENS), logits)
-    assert torch.equal(torch.compile(model, fullgraph=True, backend="eager")(TOKENS), logits)
+    # With a way back, rotations are computed in another order of sums: the last bit may differ.
+    assert torch.allclose(copy.deepcopy(model)(TOKENS), logits, rtol=0, atol=1e-13)
+    assert torch.allclose(torch.compile(model, fullgraph=True, backend="eager")(TOKENS), logits, rtol=0, atol=1e-13)
     with torch.device("meta"):
         outline = Transformer(model.config).double()
     assert (outline.cos.device.type, outline.cos.dtype) == ("meta", torch.float64)

@@ -21,12 +21,12 @@ import torch.nn.functional as F
 IGNORED = -100
 """A target of this value is no target: nothing is to be predicted there."""
 
-WHOLE_BYTES = {"cpu": 32 << 20}
-"""Logits of up to so many bytes in float32 are held whole: cutting them gains no speed below this size, ..."""
+WHOLE_BYTES = {"cpu": 4 << 20}
+"""Logits of up to so many bytes in float32 are held whole: on a CPU those that stay in its caches, ..."""
 WHOLE_BYTES_ELSEWHERE = 2 << 30
 """... and on a GPU none at all, so there only logits that take a real part of its memory are cut."""
-CHUNK_BYTES = {"cpu": 8 << 20}
-"""The logits of a chunk: on a CPU so few that they stay in its caches, ..."""
+CHUNK_BYTES = {"cpu": 4 << 20}
+"""The logits of a chunk: likewise, ..."""
 CHUNK_BYTES_ELSEWHERE = 512 << 20
 """... on a GPU so many that its products run at their full rate."""
 

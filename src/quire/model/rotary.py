@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 
@@ -36,5 +38,36 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
         cos: cosines (T, K), or (B, 1, T, K) where the rows stand at different positions.
         sin: sines, likewise.
     """
+    if x.device.type == "cpu" and x.requires_grad and not torch.compiler.is_compiling():
+        return Rotation.apply(x, cos, sin)  # type: ignore[no-any-return, no-untyped-call]
     a, b = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-b, a), dim=-1) * sin
+
+
+class Rotation(torch.autograd.Function):
+    """`rotate` with its derivative, the turn back, for training on a CPU without the compiler.
+
+    Operation by operation it makes eleven tensors on the way there and back; in place, two (docs/decisions.md).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        """Return `x` (B, H, T, K), turned; the arguments are those of `rotate`."""
+        ctx.save_for_backward(cos, sin)
+        return _turn(x, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        """Return the gradient of x: `gradient`, turned the other way."""
+        cos, sin = ctx.saved_tensors
+        return _turn(gradient, cos, -sin), None, None
+
+
+def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    a, b = x.chunk(2, dim=-1)
+    turned = x * cos
+    first, second = turned.chunk(2, dim=-1)
+    sin = sin[..., : a.shape[-1]]  # both halves of the table are the same
+    first.addcmul_(b, sin, value=-1)
+    second.addcmul_(a, sin)
+    return turned

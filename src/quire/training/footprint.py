@@ -21,8 +21,8 @@ MUON_COPIES = 6
 FLOAT, HALF = 4, 2  # bytes
 # The loss holds logits whole up to so many bytes in float32, and else a chunk of so many: quire.model.loss, which is
 # not imported because it needs torch (tests/training/test_footprint.py holds the two to each other).
-WHOLE_LOGITS = {"cuda": 2 << 30, "cpu": 32 << 20}
-LOGITS_CHUNK = {"cuda": 512 << 20, "cpu": 8 << 20}
+WHOLE_LOGITS = {"cuda": 2 << 30, "cpu": 4 << 20}
+LOGITS_CHUNK = {"cuda": 512 << 20, "cpu": 4 << 20}
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,13 @@ def table_parameters(config: ModelConfig) -> int:
     return named["embedding"] + named["head"]
 
 
-def block_activations(config: ModelConfig, precision: str, *, fused_norms: bool = True) -> int:
+def block_activations(config: ModelConfig, precision: str, *, device: str = "cuda") -> int:
     """Return the bytes a token that one block keeps for its backward pass.
 
     Args:
         config: the model's shape, with width D, heads of H K numbers, keys and values of G K, feed-forward width F.
         precision: "float32", "bfloat16" or "float16".
-        fused_norms: whether a norm keeps only its input and one number a row, as on a GPU; on a CPU it also keeps
-            the normalised rows.
+        device: "cuda" or "cpu".
     """
     D, F, H = config.hidden_size, config.intermediate_size, config.num_heads
     queries, keys = H * config.head_dim, config.num_kv_heads * config.head_dim
@@ -106,10 +105,9 @@ def block_activations(config: ModelConfig, precision: str, *, fused_norms: bool 
         kept += FLOAT * ((queries + keys) if config.qk_norm else 0)
         kept += HALF * (2 * queries + 2 * keys)
         kept += HALF * 4 * F
-    if config.qk_norm:  # normalised heads lie one after another, so what they gather is copied to lie in rows
+    if config.qk_norm and device == "cuda":
+        # Heads that a fused norm has written lie one after another, so what they gather is copied to lie in rows.
         kept += (FLOAT if precision == "float32" else HALF) * queries
-    if not fused_norms:
-        kept += FLOAT * (2 * D + ((queries + keys) if config.qk_norm else 0))
     return kept
 
 
@@ -167,7 +165,7 @@ def memory(
         size = HALF if half else FLOAT
         # The block at work and the next one, embedding and head all along; a block's gradient before it is spread.
         gathered = size * (2 * block + tables) + (size + FLOAT) * block
-    each = block_activations(config, precision, fused_norms=device == "cuda")
+    each = block_activations(config, precision, device=device)
     kept = config.num_layers * each
     if checkpointing:
         kept = config.num_layers * FLOAT * config.hidden_size + each
