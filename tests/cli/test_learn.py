@@ -155,6 +155,12 @@ def test_the_other_computations():
     assert "the variance" in text("norm", "3,4", "--kind", "layer", "--bias", "-1,1")
     assert facts("optimizer", "adamw", "0.5,-0.3")["result"]["steps"][0]["m"] == pytest.approx(0.05)
     assert facts("optimizer", "momentum", "0.5,-0.3")["result"]["steps"][1]["weight"] == pytest.approx(0.935)
+    told = facts("orthogonalize", "3,0/4,5", "--steps", 2)["result"]
+    assert [len(values) for values in told["singular_values"]] == [2, 2, 2]
+    told = facts("muon", "-3,0/4,5", "1,0/0,1", "--weights", "-1,0/0,2", "--momentum", 0.5)["result"]
+    assert told["steps"][0]["mean"] == [[-1.5, 0], [2, 2.5]]
+    assert told["steps"][1]["mean"] == [[-0.25, 0], [1, 1.75]]
+    assert told["weights"] == [[-1, 0], [0, 2]]
     told = facts("schedule", "cosine", "--steps", 100, "--warmup", 10, "--peak", 0.001, "--at", "0,5,50,99")["result"]
     assert told["rates"] == pytest.approx([0.0001, 0.0006, 0.0005695865504800327, 0])
     assert facts("cross-entropy", "2,1,0.1", "--class", "0")["result"]["loss"] == pytest.approx(0.4170, abs=1e-4)
@@ -205,6 +211,15 @@ def test_the_other_computations():
         (["rotary", "1,2,3"], "an even number of numbers"),
         (["norm", "1,2", "--kind", "batch"], "'batch' is no norm; there are rms, layer"),
         (["norm", "1,2", "--weight", "1"], "one number for each column"),
+        (["orthogonalize", "0,0/0,0"], "it has no direction"),
+        (["orthogonalize", "1e-6,0"], "the gradient is too near to 0"),
+        (["orthogonalize", "1e5,1e-5"], "the gradient has 100000 and 1e-05 in it: too far apart"),
+        (["orthogonalize", "1,2", "--steps", "11"], "11 steps; from 1 to 10"),
+        (["muon", "1,2/3"], "G, step 1, row 2: 1 numbers, and 2 in the first row"),
+        (["muon", "1,2/3,x"], "G, step 1, row 2, number 2: 'x' is not a number"),
+        (["muon", "1,1,1,1,1,1,1"], "1 rows of 7; at most 6 of 6"),
+        (["muon", "1,2", "1,2/3,4"], "w has the shape (1, 2) and its gradient (2, 2)"),
+        (["muon", "1,2", "--momentum", "1"], "momentum is 1.0"),
         (["optimizer", "adam", "1"], "'adam' is no optimizer; there are sgd, momentum, adamw"),
         (["optimizer", "adamw", "1", "--betas", "0.9"], "--betas: 1 given; there are two"),
         (

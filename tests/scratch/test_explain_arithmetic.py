@@ -65,6 +65,30 @@ def test_optimizers(gradients, learning_rate, decay):
     holds(explain.adamw(0.3, gradients, learning_rate, weight_decay=decay), 3)
 
 
+sizes = st.integers(1, 4)
+
+
+@given(st.data(), sizes, sizes, st.booleans())
+@settings(max_examples=8, deadline=None, phases=STRAIGHT)
+def test_muon(data, m, n, plain):
+    numbers = st.integers(-4, 4).map(float) if plain else short | st.sampled_from([-1e5, 1 / 3])
+    gradients = [np.array([data.draw(rows(n, n, numbers)) for _ in range(m)]) for _ in range(2)]
+    if gradients[0].any():
+        holds(explain.orthogonalization(gradients[0], data.draw(st.integers(1, 6))), 1)
+    moved = explain.muon(np.full((m, n), 0.3), gradients, momentum=data.draw(st.sampled_from([0.0, 0.5, 0.95])))
+    holds(moved, 0)  # its equations are of matrices, which are read in Markdown only
+    assert checked(moved.to_markdown(), computed=True)[0] >= 6
+
+
+@given(rows(4, 4, st.integers(-4, 4).map(float)))
+@example([1.0, 2.0, 2.0, 4.0])  # of rank 1
+@example([1e-5, 0.0, 0.0, 50.0])
+@settings(max_examples=10, deadline=None, phases=STRAIGHT)
+def test_two_by_two(numbers):
+    if any(numbers):
+        holds(explain.orthogonalization(np.reshape(numbers, (2, 2))), 5)
+
+
 @given(rows(2, 4), st.integers(0, 3))
 @example([0.0, 29.0], 0)
 @example([0.0, 33.0], 0)

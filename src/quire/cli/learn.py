@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
-from quire.cli.learn_input import integers, one, row, sentence, utf8, whole, words_of
+from quire.cli.learn_input import integers, matrix, one, row, sentence, utf8, whole, words_of
 from quire.errors import UsageError
 
 if TYPE_CHECKING:
@@ -308,12 +308,43 @@ def optimizer(
     if name == "momentum":
         return explain.momentum(start, steps, rate, one(momentum, "--momentum"))
     if name != "adamw":
-        raise UsageError(f"{name!r} is no optimizer; there are sgd, momentum, adamw")
+        raise UsageError(f"{name!r} is no optimizer; there are sgd, momentum, adamw; for matrices: quire learn muon")
     both = row(betas, "--betas")
     if len(both) != 2:
         raise UsageError(f"{len(both)} given; there are two, as in 0.9,0.999", where="--betas")
     small, decay = one(eps, "--eps"), one(weight_decay, "--weight-decay")
     return explain.adamw(start, steps, rate, betas=(both[0], both[1]), eps=small, weight_decay=decay)
+
+
+@learns("orthogonalize")
+def orthogonalize(
+    gradient: str = typer.Argument(..., metavar="G,G,.../G,G,...", help="The matrix, row by row."),
+    *,
+    steps: int = typer.Option(5, metavar="N", help="Steps of Newton-Schulz, 1 to 10."),
+) -> Explanation:
+    """Work out how Muon makes a matrix nearly orthogonal."""
+    from quire.scratch import explain
+
+    return explain.orthogonalization(matrix(gradient, "G"), steps)
+
+
+@learns("muon")
+def muon(
+    gradients: list[str] = typer.Argument(..., metavar="G,G,.../G,G,...", help="The gradient of each step, a matrix."),
+    *,
+    weights: str | None = typer.Option(None, metavar="W,.../W,...", help="Where they begin.  [default: all 1]"),
+    learning_rate: str = typer.Option("0.02", metavar="R", help="The learning rate."),
+    momentum: str = typer.Option("0.95", metavar="M", help="How much of the mean of the gradients stays."),
+    weight_decay: str = typer.Option("0.1", metavar="D", help="The weight decay."),
+) -> Explanation:
+    """Work out the steps of Muon on a matrix of weights."""
+    from quire.scratch import explain
+
+    steps = [matrix(gradient, f"G, step {count}") for count, gradient in enumerate(gradients, 1)]
+    ones = [[1.0] * len(line) for line in steps[0]]
+    start = ones if weights is None else matrix(weights, "--weights")
+    rate, decay = one(learning_rate, "--learning-rate"), one(weight_decay, "--weight-decay")
+    return explain.muon(start, steps, rate, momentum=one(momentum, "--momentum"), weight_decay=decay)
 
 
 @learns("schedule")

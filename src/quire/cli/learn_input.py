@@ -8,6 +8,7 @@ from quire.errors import UsageError
 
 MOST = 64  # numbers of one row, tokens, neurons: what is still readable on paper
 MOST_WORDS = 8
+MOST_ROWS = 6  # of a matrix, and columns
 LARGEST = 1e6
 LONGEST = 2000  # characters of a text
 
@@ -29,6 +30,19 @@ def integers(text: str, where: str) -> list[int]:
         if not value.is_integer():
             raise UsageError(f"{value} is not a whole number", where=f"{where}, number {count}")
     return [int(value) for value in values]
+
+
+def matrix(text: str, where: str) -> list[list[float]]:
+    """Return the rows of `3,0/4,5`. Raises `UsageError` that says which number is wrong, or where rows differ."""
+    rows = [row(line, f"{where}, row {count}") for count, line in enumerate(text.split("/"), 1)]
+    for count, values in enumerate(rows, 1):
+        if len(values) != len(rows[0]):
+            told = f"{len(values)} numbers, and {len(rows[0])} in the first row"
+            raise UsageError(told, where=f"{where}, row {count}")
+    if max(len(rows), len(rows[0])) > MOST_ROWS:
+        told = f"{len(rows)} rows of {len(rows[0])}; at most {MOST_ROWS} of {MOST_ROWS} can be followed on paper"
+        raise UsageError(told, where=where)
+    return rows
 
 
 def one(text: str | float, where: str) -> float:

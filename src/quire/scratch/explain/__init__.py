@@ -18,6 +18,7 @@ from quire.scratch.explain.merges import bpe
 from quire.scratch.explain.neurons import collapse, layer, network, neuron
 from quire.scratch.explain.normalizations import layer_norm, normalization, rms_norm
 from quire.scratch.explain.optimizers import adamw, momentum, sgd
+from quire.scratch.explain.orthogonal import muon, orthogonalization
 from quire.scratch.explain.positions import rotary, rotary_distance, sinusoidal
 from quire.scratch.explain.projections import projection
 from quire.scratch.explain.samplings import sampling
@@ -52,9 +53,11 @@ __all__ = [
     "mean_squared_error",
     "mlp",
     "momentum",
+    "muon",
     "network",
     "neuron",
     "normalization",
+    "orthogonalization",
     "projection",
     "rms_norm",
     "rms_norm_backward",

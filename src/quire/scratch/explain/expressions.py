@@ -291,6 +291,8 @@ class Power(Expression):
         base, exponent = self.base.value(form), self.exponent.value(form)
         if exponent == 0:
             return Fraction(1)
+        if base == 0 and exponent is not None and exponent > 0:
+            return Fraction(0)
         if base is None or exponent is None or abs(exponent) > 64 or base <= 0 < exponent.denominator - 1 or base == 0:
             return None
         below = exact_root(base, exponent.denominator)
