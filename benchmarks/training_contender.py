@@ -6,7 +6,7 @@ Each has its own loop, and is told before each step whether to go on:
 - trainer: transformers' Qwen3 and its Trainer, with the defaults of `TrainingArguments` but for the learning rate.
 - litgpt: `litgpt.pretrain.setup` with a configuration of Qwen3 in this size, which always compiles: eager here means
   that torch.compile is switched off under it.
-- nanogpt: the recipe of nanogpt_recipe.py; against the clock in its own size, else with GPT-2's layout in the size asked.
+- nanogpt: the recipe of nanogpt_recipe.py; against the clock in its own size, else GPT-2's layout in the size asked.
 
 The peers' schedules count steps and know no clock. Against the clock they keep their form and follow the time instead,
 which no user of theirs could do without a trial run: their decay is complete when the time is over.
@@ -30,15 +30,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
 from training_task import Ended, Logits, OnCommand, Task, UntilTime, answer, peak_memory, score
 
 Between = OnCommand | UntilTime
 
-LEARNING_RATES = {"trainer": 2e-3, "litgpt": 2e-3}
-"""Peaks of the peers' AdamW, the best of 1e-3, 2e-3 and 4e-3 (docs/benchmarks.md): their defaults, 5e-5 and 1e-3, are
-for large models."""
-LITGPT_WARMUP = 0.05
-"""Share of the time; litgpt's default, 2,000 steps, is longer than the whole run."""
+WARMUP = 0.05
+"""Share of the time in which the peers' rates rise, as in nanoGPT's recipe: the Trainer's default is none, and litgpt's
+2,000 steps are longer than the whole run."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,11 @@ def train_quire(task: Task, between: Between, *, kind: str = "muon", planned: bo
         trainer = _quire_trainer(task, run, data, kind)
         _quire_steps(trainer, between)
         return stopped(task, trainer.model, trainer.model, between, task.shape["context_length"], task.batch)
+    from quire.tokens.settings import TokenSettings
     from quire.training.machine import measure_machine
     from quire.training.pace import time_step
     from quire.training.plan import Sizes, plan_run
     from quire.training.trainer import Trainer
-    from quire.tokens.settings import TokenSettings
 
     # The time is for training, as it is for the others: no samples, no checkpoints on the way.
     lean = {"sample_tokens": 0, "patience": 0, "checkpoint_interval": 10**9, "evaluation_tokens": 4096}
@@ -99,7 +98,11 @@ def train_quire(task: Task, between: Between, *, kind: str = "muon", planned: bo
 
     given["training"] = {**lean, "minutes": left(3.0)}
     config, _ = plan_run(
-        sizes, machine, given, (TokenSettings(), {}), lambda model, rows, form: time_step(model, rows, form, task.device)
+        sizes,
+        machine,
+        given,
+        (TokenSettings(), {}),
+        lambda model, rows, form: time_step(model, rows, form, task.device),
     )
     timed = config.training.model_copy(update={"minutes": left(1.0)})
     state = Trainer(run, config.model_copy(update={"training": timed}), data).run()
@@ -127,9 +130,7 @@ def _quire_trainer(task: Task, run: Path, data: Any, kind: str) -> Any:
     config = RunConfig(
         tokens=TokenSettings(),
         model=ModelConfig(**task.shape),
-        optimizer=OptimizerSettings(
-            kind=kind, orthogonal_precision=orthogonal_precision(measure_machine(task.device))
-        ),
+        optimizer=OptimizerSettings(kind=kind, orthogonal_precision=orthogonal_precision(measure_machine(task.device))),
         schedule=ScheduleSettings(),
         training=TrainingSettings(
             minutes=None,
@@ -189,8 +190,12 @@ def train_transformers(task: Task, between: Between) -> Trained:
 
     class ByTheClock(Trainer):
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-            # The default, a straight line to 0, of the time instead of the steps.
-            rule = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, lambda step: 1 - between.share())
+            # Its default form, straight lines up and then down to 0, of the time instead of the steps.
+            def multiplier(step: int) -> float:
+                done = max(1e-3, between.share())
+                return min(done / WARMUP, (1 - done) / (1 - WARMUP))
+
+            rule = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, multiplier)
             self.lr_scheduler = rule
             return rule
 
@@ -199,7 +204,7 @@ def train_transformers(task: Task, between: Between) -> Trained:
         output_dir=str(Path(task.out) / "trainer"),
         max_steps=10**6,
         per_device_train_batch_size=task.batch,
-        learning_rate=LEARNING_RATES["trainer"],
+        learning_rate=task.learning_rate,
         bf16=task.precision == "bfloat16",
         torch_compile=task.compiled,
         use_cpu=task.device == "cpu",
@@ -275,9 +280,7 @@ def train_litgpt(task: Task, between: Between) -> Trained:
 
     pretrain.fit = watched
     # Its own schedule, half a cosine after a straight warmup, of the time instead of the steps.
-    pretrain.get_lr = lambda peak, it, warmup, last, lowest: rate(
-        peak, max(1e-3, between.share()), LITGPT_WARMUP, 1.0, lowest
-    )
+    pretrain.get_lr = lambda peak, it, warmup, last, lowest: rate(peak, max(1e-3, between.share()), WARMUP, 1.0, lowest)
     with contextlib.suppress(Ended):
         pretrain.setup(
             "Qwen3",
@@ -297,7 +300,7 @@ def train_litgpt(task: Task, between: Between) -> Trained:
                 tie_embeddings=True,
             ),
             eval=EvalArgs(interval=10**9, final_validation=False),
-            optimizer={"class_path": "torch.optim.AdamW", "init_args": {"lr": LEARNING_RATES["litgpt"]}},
+            optimizer={"class_path": "torch.optim.AdamW", "init_args": {"lr": task.learning_rate}},
             devices=1,
             logger_name="csv",
         )

@@ -4,12 +4,13 @@
         [--python litgpt=PEERS/bin/python] [--seconds 120] [--json-out FILE]
 
 Everyone trains the same text, cut into the same tokens, in the sizes of benchmarks/training_speed.py: the last tenth of
-the characters validates. Each contender is a process of its own, so that nobody's memory, caches or settings are another's.
+the characters validates. Each contender is a process of its own (training_contender.py), so that nobody's memory,
+caches or settings are another's.
 
 - speed: whole steps of everyone's own training loop (loader, forward, backward, clipping, optimizer), in turn, round
   after round; tokens/s are medians, memory is the peak of the process, and of the GPU where there is one.
 - loss: validation loss after the same wall clock, counted from the start of the process: imports and compiling, from an
-  empty cache, are part of it. quire does what it plans for the time; the peers have the settings of training_contender.py.
+  empty cache, are part of it. quire does what it plans for the time; the peers' settings: training_contender.py.
 
 What is not installed is left out and said. litgpt asks for other releases than quire is tested with: put it into an
 environment of its own and name that environment's Python with --python.
@@ -21,7 +22,6 @@ import argparse
 import itertools
 import json
 import math
-import os
 import statistics
 import subprocess
 import sys
@@ -29,14 +29,9 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-
-from shakespeare import OneText
-from training_speed import SHAPES
-from training_task import Task
 
 from quire.files import write_text
 from quire.model.config import ModelConfig
@@ -45,12 +40,17 @@ from quire.tokens.settings import TokenSettings
 from quire.tokens.shards import prepare
 from quire.tokens.split import SplitPlan
 from quire.training.machine import Machine, measure_machine
+from shakespeare import OneText
+from training_speed import SHAPES
+from training_workers import ContenderError, Field, Worker
 
 BATCH = {"speed": 16, "loss": 8}
 """Windows in a step: of everyone where speed is compared; of the peers against the clock, the Trainer's default."""
+LEARNING_RATE = 0.002
+"""What quire's own plan would give AdamW between 3M parameters (0.0026) and 10M (0.0017); the peers' defaults, 5e-5
+and 1e-3, are for larger models and longer runs."""
 TURN_SECONDS = 0.5
 """A turn takes so many steps that it lasts about so long."""
-WORKER = Path(__file__).with_name("training_contender.py")
 
 
 @dataclass(frozen=True)
@@ -92,95 +92,6 @@ LOSS = {
 }
 
 
-class Worker:
-    """A contender's process; the context manager ends it.
-
-    Args:
-        python: the interpreter.
-        task: what it has to do.
-        environment: variables to set for it.
-    """
-
-    def __init__(self, python: str, task: Task, environment: Mapping[str, str] | None = None) -> None:
-        folder = Path(task.out)
-        folder.mkdir(parents=True)
-        write_text(folder / "task.json", json.dumps(asdict(task)))
-        self.log = folder / "log.txt"
-        with self.log.open("w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                [python, str(WORKER), str(folder / "task.json")],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding="utf-8",
-                env={**os.environ, **(environment or {})},
-            )
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def take(self, steps: int) -> float:
-        """Return the seconds that so many steps took."""
-        return float(self._ask(f"{steps}\n")["seconds"])
-
-    def finish(self) -> dict[str, Any]:
-        """Return the closing answer."""
-        return self._ask("\n")
-
-    def _ask(self, command: str) -> dict[str, Any]:
-        try:
-            assert self.process.stdin is not None and self.process.stdout is not None
-            self.process.stdin.write(command)
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except OSError:
-            line = ""
-        if not line:
-            self.process.wait()
-            lines = self.log.read_text("utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
-            raise ContenderError(lines[-1])
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-
-class ContenderError(Exception):
-    """A contender's process ended before its time; the message is the last line it said."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """What all contenders have in common.
-
-    Args:
-        machine: the machine.
-        pythons: interpreter by contender, where it is not this one.
-        folder: for what is written on the way.
-    """
-
-    machine: Machine
-    pythons: Mapping[str, str]
-    folder: Path
-
-    def python(self, key: str) -> str:
-        """Return the interpreter of a contender."""
-        return self.pythons.get(key, sys.executable)
-
-    def worker(self, key: str, tokens: Path, shape: ModelConfig, what: Mapping[str, Any], fresh: bool) -> Worker:
-        """Start a contender's process."""
-        names = ("vocab_size", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim")
-        names += ("intermediate_size", "context_length", "rope_theta")
-        out = self.folder / f"{key}-{len(list(self.folder.iterdir()))}"
-        values = {"contender": key, "tokens": str(tokens), "out": str(out), "device": self.machine.device}
-        task = Task(**values, shape={name: getattr(shape, name) for name in names}, began=time.time(), **what)
-        # What earlier runs compiled is not used against the clock: compiling is part of the time.
-        return Worker(self.python(key), task, {"TORCHINDUCTOR_CACHE_DIR": f"{out}-compiled"} if fresh else None)
-
-
 def versions(python: str, packages: Sequence[str]) -> dict[str, str]:
     """Return the versions of those packages that `python` has."""
     code = (
@@ -217,18 +128,30 @@ def left_out(contender: Contender, error: ContenderError) -> None:
     print(f"{contender.name} is left out: {error}", flush=True)
 
 
+def formats(machine: Machine) -> list[str]:
+    """Return float32, and bfloat16 where its matrix products are the faster ones."""
+    return ["float32"] + (["bfloat16"] if machine.gflops.get("bfloat16", 0) > machine.gflops["float32"] else [])
+
+
 def compare_speed(
-    size: str, shape: ModelConfig, tokens: Path, keys: Mapping[str, str], field: Field, rounds: int
+    size: str,
+    shape: ModelConfig,
+    tokens: Path,
+    keys: Mapping[str, str],
+    field: Field,
+    rounds: int,
+    ways: Sequence[str],
+    precisions: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Return a row for each contender, way and number format."""
-    rates = field.machine.gflops
-    precisions = ["float32"] + (["bfloat16"] if rates.get("bfloat16", 0) > rates["float32"] else [])
     rows = []
     for precision in precisions:
         with ExitStack() as stack:
             running: dict[tuple[str, bool], tuple[Worker, int]] = {}
-            for compiled, key in itertools.product((False, True) if field.machine.compiler else (False,), keys):
+            for way, key in itertools.product(ways, keys):
+                compiled = way == "compiled"
                 what = {"batch": BATCH["speed"], "precision": precision, "compiled": compiled, "seconds": None}
+                began = time.perf_counter()
                 worker = stack.enter_context(field.worker(key, tokens, shape, what, fresh=False))
                 try:
                     worker.take(2)  # compile and warm up
@@ -237,6 +160,8 @@ def compare_speed(
                     left_out(SPEED[key], error)
                 else:
                     running[key, compiled] = (worker, steps)
+                    spent = time.perf_counter() - began
+                    print(f"{SPEED[key].name}, {way}, {precision}: ready after {spent:.0f} s", file=sys.stderr)
             times: dict[tuple[str, bool], list[float]] = {who: [] for who in running}
             for _ in range(rounds):
                 for who, (worker, steps) in running.items():
@@ -247,6 +172,7 @@ def compare_speed(
                 rows.append(
                     {
                         "model": size,
+                        "parameters": count_parameters(shape),
                         "contender": key,
                         "compiled": compiled,
                         "precision": precision,
@@ -297,13 +223,12 @@ def compare_loss(
     field: Field,
     seconds: float,
     eager: Sequence[str],
+    precision: str,
 ) -> list[dict[str, Any]]:
     """Return a row for each contender: what it reached in `seconds` of wall clock."""
-    rates = field.machine.gflops
-    fast = "bfloat16" if rates.get("bfloat16", 0) > rates["float32"] else "float32"
     rows = []
     for key in keys:
-        what: dict[str, Any] = {"batch": BATCH["loss"], "precision": fast, "seconds": seconds}
+        what: dict[str, Any] = {"batch": BATCH["loss"], "precision": precision, "seconds": seconds}
         what["compiled"] = field.machine.compiler is not None and key not in eager
         if key == "nanogpt" and field.machine.device != "cuda":  # its README's words for a CPU
             what |= {"precision": "float32", "compiled": False}
@@ -351,18 +276,31 @@ def main(argv: Sequence[str] | None = None, shapes: Mapping[str, ModelConfig] = 
     parser.add_argument("--parts", nargs="+", choices=["speed", "loss"], default=["speed", "loss"])
     parser.add_argument("--contenders", nargs="+", choices=[*{**SPEED, **LOSS}], default=[*{**SPEED, **LOSS}])
     parser.add_argument("--python", action="append", default=[], metavar="CONTENDER=PATH", help="another environment")
+    parser.add_argument("--ways", nargs="+", choices=["eager", "compiled"], default=["eager", "compiled"])
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=["float32", "bfloat16"],
+        help="of the matrix products; the last is the peers' for "
+        "losses (default: float32, and bfloat16 where its products are faster)",
+    )
     parser.add_argument("--rounds", type=int, default=7, help="turns of everyone in the comparison of speed")
     parser.add_argument("--seconds", type=float, default=120.0, help="wall clock of each in the comparison of losses")
     parser.add_argument("--eager", nargs="+", default=[], help="peers not to compile against the clock")
+    parser.add_argument(
+        "--learning-rate", type=float, default=LEARNING_RATE, help="peak of the Trainer's and litgpt's AdamW"
+    )
     parser.add_argument("--json-out", type=Path)
     args = parser.parse_args(argv)
     machine = measure_machine()
     print(machine.name)
+    precisions = args.formats or formats(machine)
+    ways = [way for way in args.ways if way == "eager" or machine.compiler]
     text = args.data.read_text("utf-8")
     results: dict[str, Any] = {"machine": machine.name, "data": args.data.name, "speed": [], "loss": []}
     with tempfile.TemporaryDirectory(prefix="training-peers-") as scratch:
         folder = Path(scratch)
-        field = Field(machine, dict(pair.split("=", 1) for pair in args.python), folder / "work")
+        field = Field(machine, dict(pair.split("=", 1) for pair in args.python), folder / "work", args.learning_rate)
         field.folder.mkdir()
         here = {
             "speed": who_is_here(SPEED, args.contenders, field) if "speed" in args.parts else {},
@@ -374,14 +312,18 @@ def main(argv: Sequence[str] | None = None, shapes: Mapping[str, ModelConfig] = 
             tokens, vocabulary = make_tokens(text, args.data.name, shapes[size].vocab_size, folder / size)
             shape = shapes[size].model_copy(update={"vocab_size": vocabulary})
             entropy = f"ln V = {math.log(vocabulary):.2f}"
-            print(f"\n{size}: {count_parameters(shape):,} parameters, {vocabulary:,} tokens in the vocabulary ({entropy})")
+            print(
+                f"\n{size}: {count_parameters(shape):,} parameters, {vocabulary:,} tokens in the vocabulary ({entropy})"
+            )
             if here["speed"]:
-                rows = compare_speed(size, shape, tokens, here["speed"], field, args.rounds)
+                rows = compare_speed(size, shape, tokens, here["speed"], field, args.rounds, ways, precisions)
                 print_speed(rows)
                 results["speed"] += rows
             if here["loss"]:
                 print(f"\n{size}: after {args.seconds:g} s")
-                results["loss"] += compare_loss(size, shape, tokens, here["loss"], field, args.seconds, args.eager)
+                results["loss"] += compare_loss(
+                    size, shape, tokens, here["loss"], field, args.seconds, args.eager, precisions[-1]
+                )
     if args.json_out:
         write_text(args.json_out, json.dumps(results, indent=1) + "\n")
     return results

@@ -39,6 +39,7 @@ class Task:
         shape: vocab_size, hidden_size, num_layers, num_heads, num_kv_heads, head_dim, intermediate_size and
             context_length of the model, and rope_theta.
         batch: windows in a step.
+        learning_rate: the peak of the Trainer's and litgpt's AdamW.
         precision: "float32" or "bfloat16".
         compiled: whether torch.compile is used.
         device: "cpu" or "cuda".
@@ -51,6 +52,7 @@ class Task:
     out: str
     shape: dict[str, Any]
     batch: int
+    learning_rate: float
     precision: str
     compiled: bool
     device: str
