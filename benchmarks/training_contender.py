@@ -3,7 +3,7 @@
 Each has its own loop, and is told before each step whether to go on:
 
 - quire: the steps of quire's own trainer; against the clock, what `quire train` plans for the time.
-- trainer: transformers' Qwen3 and its Trainer, with the defaults of `TrainingArguments` but for the learning rate.
+- trainer: transformers' Qwen3 and its Trainer, with the defaults of `TrainingArguments` but for rate and warmup.
 - litgpt: `litgpt.pretrain.setup` with a configuration of Qwen3 in this size, which always compiles: eager here means
   that torch.compile is switched off under it.
 - nanogpt: the recipe of nanogpt_recipe.py; against the clock in its own size, else GPT-2's layout in the size asked.
@@ -217,8 +217,11 @@ def train_transformers(task: Task, between: Between) -> Trained:
     trainer = ByTheClock(model=model, args=arguments, train_dataset=examples, callbacks=[Told()])
     with contextlib.suppress(Ended):
         trainer.train()
-    logits = lambda tokens: model(input_ids=tokens).logits  # noqa: E731 - what a model is called with, not a function
-    return stopped(task, model, logits, between, shape["context_length"], task.batch)
+    # Without what mixed precision wrapped around its forward pass: everyone is scored in float32.
+    plain = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False, keep_torch_compile=False)
+    return stopped(
+        task, plain, lambda tokens: plain(input_ids=tokens).logits, between, shape["context_length"], task.batch
+    )
 
 
 def train_litgpt(task: Task, between: Between) -> Trained:
@@ -304,7 +307,7 @@ def train_litgpt(task: Task, between: Between) -> Trained:
             devices=1,
             logger_name="csv",
         )
-    model = seen["state"]["model"]
+    model = seen["state"]["model"].module  # neither compiled nor in mixed precision
     return stopped(task, model, model, between, shape["context_length"], task.batch)
 
 

@@ -33,6 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from quire.files import write_text
 from quire.model.config import ModelConfig
 from quire.model.size import count_parameters
@@ -292,7 +294,7 @@ def main(argv: Sequence[str] | None = None, shapes: Mapping[str, ModelConfig] = 
     )
     parser.add_argument("--json-out", type=Path)
     args = parser.parse_args(argv)
-    machine = measure_machine()
+    machine = measure_machine("cuda" if torch.cuda.is_available() else "cpu")  # what all contenders know
     print(machine.name)
     precisions = args.formats or formats(machine)
     ways = [way for way in args.ways if way == "eager" or machine.compiler]

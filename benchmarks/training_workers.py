@@ -30,7 +30,7 @@ class Worker:
         environment: variables to set for it.
     """
 
-    def __init__(self, python: str, task: Task, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, python: str, task: Task, environment: Mapping[str, str]) -> None:
         folder = Path(task.out)
         folder.mkdir(parents=True)
         write_text(folder / "task.json", json.dumps(asdict(task)))
@@ -43,7 +43,7 @@ class Worker:
                 stderr=log,
                 text=True,
                 encoding="utf-8",
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **environment},
             )
         self.commands, self.answers = cast(TextIO, self.process.stdin), cast(TextIO, self.process.stdout)
 
@@ -109,5 +109,8 @@ class Field:
         values = {"contender": key, "tokens": str(tokens), "out": str(out), "device": self.machine.device}
         values["learning_rate"] = self.learning_rate
         task = Task(**values, shape={name: getattr(shape, name) for name in names}, began=time.time(), **what)
-        # What earlier runs compiled is not used against the clock: compiling is part of the time.
-        return Worker(self.python(key), task, {"TORCHINDUCTOR_CACHE_DIR": f"{out}-compiled"} if fresh else None)
+        # One GPU for everyone, where a Trainer by itself would take all that it sees.
+        environment = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
+        if fresh:  # what earlier runs compiled is not used against the clock: compiling is part of the time
+            environment["TORCHINDUCTOR_CACHE_DIR"] = f"{out}-compiled"
+        return Worker(self.python(key), task, environment)
