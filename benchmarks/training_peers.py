@@ -8,7 +8,8 @@ the characters validates. Each contender is a process of its own (training_conte
 caches or settings are another's.
 
 - speed: whole steps of everyone's own training loop (loader, forward, backward, clipping, optimizer), in turn, round
-  after round; tokens/s are medians, memory is the peak of the process, and of the GPU where there is one.
+  after round; tokens/s are medians, memory is the peak of the process, and of the GPU where there is one. "a core" are
+  tokens in a second of processor time: with OMP_NUM_THREADS=1 it tells on a busy machine what the clock cannot.
 - loss: validation loss after the same wall clock, counted from the start of the process: imports and compiling, from an
   empty cache, are part of it. quire does what it plans for the time; the peers' settings: training_contender.py.
 
@@ -22,6 +23,7 @@ import argparse
 import itertools
 import json
 import math
+import operator
 import statistics
 import subprocess
 import sys
@@ -157,19 +159,23 @@ def compare_speed(
                 worker = stack.enter_context(field.worker(key, tokens, shape, what, fresh=False))
                 try:
                     worker.take(2)  # compile and warm up
-                    steps = max(1, round(TURN_SECONDS / worker.take(1)))
+                    steps = max(1, round(TURN_SECONDS / worker.take(1)[0]))
                 except ContenderError as error:
                     left_out(SPEED[key], error)
                 else:
                     running[key, compiled] = (worker, steps)
                     spent = time.perf_counter() - began
                     print(f"{SPEED[key].name}, {way}, {precision}: ready after {spent:.0f} s", file=sys.stderr)
-            times: dict[tuple[str, bool], list[float]] = {who: [] for who in running}
+            times: dict[tuple[str, bool], list[tuple[float, float]]] = {who: [] for who in running}
             for _ in range(rounds):
                 for who, (worker, steps) in running.items():
-                    times[who].append(worker.take(steps) / steps)
+                    seconds, busy = worker.take(steps)
+                    times[who].append((seconds / steps, busy / steps))
             for (key, compiled), (worker, _) in running.items():
-                seconds = statistics.median(times[key, compiled])
+                clock = [seconds for seconds, _ in times[key, compiled]]
+                seconds = statistics.median(clock)
+                busy = statistics.median(busy for _, busy in times[key, compiled])
+                tokens_in_step = BATCH["speed"] * shape.context_length
                 end = worker.finish()
                 rows.append(
                     {
@@ -178,8 +184,9 @@ def compare_speed(
                         "contender": key,
                         "compiled": compiled,
                         "precision": precision,
-                        "tokens_per_second": BATCH["speed"] * shape.context_length / seconds,
-                        "spread": (max(times[key, compiled]) - min(times[key, compiled])) / seconds,
+                        "tokens_per_second": tokens_in_step / seconds,
+                        "tokens_per_processor_second": tokens_in_step / busy,
+                        "spread": (max(clock) - min(clock)) / seconds,
                         "resident_bytes": end["resident_bytes"],
                         "gpu_bytes": end.get("gpu_bytes"),
                     }
@@ -189,13 +196,13 @@ def compare_speed(
 
 def print_speed(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the rows of one size, and by how much quire is faster than the fastest peer."""
-    print(f"{'':24}{'':10}{'':10}{'tokens/s':>10}{'memory, MB':>12}{'GPU, MB':>10}")
+    print(f"{'':24}{'':10}{'':10}{'tokens/s':>10}{'a core':>10}{'memory, MB':>12}{'GPU, MB':>10}")
     for row in rows:
         way = "compiled" if row["compiled"] else "eager"
         gpu = f"{row['gpu_bytes'] / 1e6:,.0f}" if row["gpu_bytes"] else "-"
         print(
             f"{SPEED[row['contender']].name:24}{way:10}{row['precision']:10}{row['tokens_per_second']:>10,.0f}"
-            f"{row['resident_bytes'] / 1e6:>12,.0f}{gpu:>10}"
+            f"{row['tokens_per_processor_second']:>10,.0f}{row['resident_bytes'] / 1e6:>12,.0f}{gpu:>10}"
         )
     for line in verdicts(rows):
         print(line)
@@ -204,16 +211,17 @@ def print_speed(rows: Sequence[Mapping[str, Any]]) -> None:
 def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return quire's rate with Muon, at its best way, over that of the fastest peer, eager and compiled."""
     lines = []
-    for precision in dict.fromkeys(row["precision"] for row in rows):
+    measures = {"tokens_per_second": "", "tokens_per_processor_second": ", in processor time"}
+    for precision, (way, compiled), (measure, how) in itertools.product(
+        dict.fromkeys(row["precision"] for row in rows), (("compiled", True), ("eager", False)), measures.items()
+    ):
         these = [row for row in rows if row["precision"] == precision]
-        ours = [row["tokens_per_second"] for row in these if row["contender"] == "quire"]
-        for way, compiled in (("compiled", True), ("eager", False)):
-            peers = [r for r in these if r["compiled"] == compiled and not SPEED[r["contender"]].is_ours]
-            if ours and peers:
-                best = max(peers, key=lambda row: row["tokens_per_second"])
-                ratio = max(ours) / best["tokens_per_second"]
-                name = SPEED[best["contender"]].name
-                lines.append(f"{precision}: quire, Muon, is {ratio:.2f} x the fastest peer {way} ({name})")
+        ours = [row[measure] for row in these if row["contender"] == "quire"]
+        peers = [row for row in these if row["compiled"] == compiled and not SPEED[row["contender"]].is_ours]
+        if ours and peers:
+            best = max(peers, key=operator.itemgetter(measure))
+            ratio, name = max(ours) / best[measure], SPEED[best["contender"]].name
+            lines.append(f"{precision}: quire, Muon, is {ratio:.2f} x the fastest peer {way} ({name}){how}")
     return lines
 
 

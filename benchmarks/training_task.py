@@ -75,23 +75,27 @@ class Ended(BaseException):
 
 
 class OnCommand:
-    """Is called before each step: waits for a command to take some, and tells how long the last ones took."""
+    """Is called before each step: waits for a command to take some, and tells how long the last ones took.
+
+    The seconds are those of the clock, and those in which processors worked for this process.
+    """
 
     def __init__(self, task: Task, answers: TextIO) -> None:
         self.device, self.answers = task.device, answers
         self.left, self.taking, self.taken = 0, False, 0
-        self.began = 0.0
+        self.began = self.busy = 0.0
 
     def __call__(self) -> None:
         if not self.left:
             self._now()
             if self.taking:
-                answer(self.answers, {"seconds": time.perf_counter() - self.began})
+                seconds, busy = time.perf_counter() - self.began, time.process_time() - self.busy
+                answer(self.answers, {"seconds": seconds, "processor_seconds": busy})
             command = sys.stdin.readline()
             if not command.strip():
                 raise Ended
             self.left, self.taking = int(command), True
-            self.began = time.perf_counter()
+            self.began, self.busy = time.perf_counter(), time.process_time()
         self.left -= 1
         self.taken += 1
 

@@ -54,9 +54,10 @@ class Worker:
         self.process.kill()
         self.process.communicate()
 
-    def take(self, steps: int) -> float:
-        """Return the seconds that so many steps took."""
-        return float(self._ask(f"{steps}\n")["seconds"])
+    def take(self, steps: int) -> tuple[float, float]:
+        """Return the seconds that so many steps took, by the clock and of processors."""
+        answer = self._ask(f"{steps}\n")
+        return float(answer["seconds"]), float(answer["processor_seconds"])
 
     def finish(self) -> dict[str, Any]:
         """Return the closing answer."""

@@ -189,10 +189,18 @@ def test_the_verdict_is_over_the_fastest_peer_and_never_over_quire_itself():
     rates = [("quire", False, 50), ("quire", True, 60), ("quire-adamw", True, 90), ("litgpt", True, 40)]
     rates += [("trainer", True, 30), ("trainer", False, 24), ("litgpt", False, 12)]
     rows = [
-        {"contender": key, "compiled": compiled, "precision": "float32", "tokens_per_second": rate}
+        {
+            "contender": key,
+            "compiled": compiled,
+            "precision": "float32",
+            "tokens_per_second": rate,
+            "tokens_per_processor_second": 80 - rate,
+        }
         for key, compiled, rate in rates
     ]
     assert training_peers.verdicts(rows) == [
         "float32: quire, Muon, is 1.50 x the fastest peer compiled (litgpt)",
+        "float32: quire, Muon, is 0.60 x the fastest peer compiled (transformers' Trainer), in processor time",
         "float32: quire, Muon, is 2.50 x the fastest peer eager (transformers' Trainer)",
+        "float32: quire, Muon, is 0.44 x the fastest peer eager (litgpt), in processor time",
     ]
