@@ -65,18 +65,23 @@ class Contender:
         name: as the tables call it.
         packages: what its environment must have.
         install: how to get it.
-        sized: whether it comes in the size that was asked for, also against the clock.
+        layout: of the model; the verdict is over peers of the same.
     """
 
     name: str
     packages: tuple[str, ...] = ()
     install: str = ""
-    sized: bool = True
+    layout: str = "Qwen3"
 
     @property
     def is_ours(self) -> bool:
         """Whether it is quire."""
         return "quire" in self.packages
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether its model is that of quire, and it is not."""
+        return self.layout == "Qwen3" and not self.is_ours
 
 
 TRANSFORMERS = ("transformers", "accelerate")
@@ -85,14 +90,14 @@ SPEED = {
     "quire-adamw": Contender("quire, AdamW", ("quire",)),
     "trainer": Contender("transformers' Trainer", TRANSFORMERS, "pip install transformers accelerate"),
     "litgpt": Contender("litgpt", ("litgpt",), "pip install litgpt, and --python litgpt=…"),
-    "nanogpt": Contender("nanoGPT's layout"),
+    "nanogpt": Contender("nanoGPT's layout", layout="GPT-2"),
 }
 LOSS = {
     "quire": Contender("quire", ("quire",)),
-    "quire-planned": Contender("quire, its size planned too", ("quire",), sized=False),
+    "quire-planned": Contender("quire, its size planned too", ("quire",)),
     "trainer": SPEED["trainer"],
     "litgpt": SPEED["litgpt"],
-    "nanogpt": Contender("nanoGPT's recipe", sized=False),
+    "nanogpt": Contender("nanoGPT's recipe", layout="GPT-2"),
 }
 
 
@@ -209,7 +214,7 @@ def print_speed(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return quire's rate with Muon, at its best way, over that of the fastest peer, eager and compiled."""
+    """Return quire's rate with Muon, at its best way, over that of the fastest peer of its layout."""
     lines = []
     measures = {"tokens_per_second": "", "tokens_per_processor_second": ", in processor time"}
     for precision, (way, compiled), (measure, how) in itertools.product(
@@ -217,7 +222,7 @@ def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ):
         these = [row for row in rows if row["precision"] == precision]
         ours = [row[measure] for row in these if row["contender"] == "quire"]
-        peers = [row for row in these if row["compiled"] == compiled and not SPEED[row["contender"]].is_ours]
+        peers = [row for row in these if row["compiled"] == compiled and SPEED[row["contender"]].is_peer]
         if ours and peers:
             best = max(peers, key=operator.itemgetter(measure))
             ratio, name = max(ours) / best[measure], SPEED[best["contender"]].name

@@ -187,7 +187,7 @@ def test_a_peer_that_fails_is_left_out_with_its_last_words_and_quire_is_not(tmp_
 
 def test_the_verdict_is_over_the_fastest_peer_and_never_over_quire_itself():
     rates = [("quire", False, 50), ("quire", True, 60), ("quire-adamw", True, 90), ("litgpt", True, 40)]
-    rates += [("trainer", True, 30), ("trainer", False, 24), ("litgpt", False, 12)]
+    rates += [("trainer", True, 30), ("trainer", False, 24), ("litgpt", False, 12), ("nanogpt", True, 70)]
     rows = [
         {
             "contender": key,
