@@ -1,12 +1,12 @@
 """Which share of this machine's float32 matrix-product rate does training reach?
 
-    python benchmarks/training_speed.py [--sizes 3M 10M] [--no-peer] [--json-out FILE]
+    python benchmarks/training_speed.py [--sizes 3M 10M] [--json-out FILE]
 
 Products of 2048 x 2048 float32 matrices and whole training steps (forward, backward, clipping, optimizer) are timed
-in turn, round after round, in one run; rates and shares are medians over the rounds. Beside quire, where it is
-installed: transformers' Qwen3 of the same shape with AdamW, eager and compiled, on the same batches. All in float32,
-and in the 16-bit format whose products are the fastest here; Muon orthogonalizes in the format that the plan chooses.
-FLOPs are those of the matrix products, three times the forward pass; the optimizer's own count for nothing.
+in turn, round after round, in one run; rates and shares are medians over the rounds. All in float32, and in the 16-bit
+format whose products are the fastest here; Muon orthogonalizes in the format that the plan chooses. FLOPs are those of
+the matrix products, three times the forward pass; the optimizer's own count for nothing. How others do in the same
+shapes is the question of benchmarks/training_peers.py.
 """
 
 from __future__ import annotations
@@ -69,44 +69,10 @@ def quire_step(config: ModelConfig, precision: str, kind: str, compiled: bool, o
     return step
 
 
-def peer_step(config: ModelConfig, compiled: bool, precision: str) -> Callable[[], None]:
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
-    torch.manual_seed(0)
-    shape = Qwen3Config(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.num_layers,
-        num_attention_heads=config.num_heads,
-        num_key_value_heads=config.num_kv_heads,
-        head_dim=config.head_dim,
-        intermediate_size=config.intermediate_size,
-        max_position_embeddings=config.context_length,
-        tie_word_embeddings=True,
-        use_cache=False,
-    )
-    model = Qwen3ForCausalLM(shape).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    tokens = torch.randint(config.vocab_size, (BATCH, config.context_length))
-    forward = torch.compile(model, dynamic=False) if compiled else model
-    mixed = MixedPrecision(precision, "cpu")
-
-    def step() -> None:
-        with mixed.autocast():
-            loss = forward(input_ids=tokens, labels=tokens).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", choices=list(SHAPES), default=["3M"])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--no-peer", action="store_true", help="leave transformers out")
     parser.add_argument("--json-out", type=Path)
     args = parser.parse_args()
     machine = measure_machine()
@@ -122,8 +88,6 @@ def main() -> None:
             for kind, name in (("muon", "Muon"), ("adamw", "AdamW")):
                 step = quire_step(config, precision, kind, compiled, orthogonal_precision(machine))
                 steps[f"quire {way}, {precision}, {name}"] = step
-            if not args.no_peer:
-                steps[f"transformers {way}, {precision}, AdamW"] = peer_step(config, compiled, precision)
         for step in steps.values():  # compile and warm up
             step()
             step()
