@@ -107,7 +107,7 @@ def get_ready() -> None:
     import torch
     import torch._dynamo  # by the first optimizer
 
-    import quire.training.trainer
+    import quire.training.trainer  # noqa: F401  by `train`
     from quire.training.meter import measured_rate
 
     torch.set_num_threads(1)
