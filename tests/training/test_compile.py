@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from quire.training.compilation import History, load_history
 from quire.training.machine import find_compiler
 from quire.training.trainer import Trainer
 
@@ -30,10 +31,30 @@ def test_a_compiler_that_fails_is_told_once_and_training_goes_on(run, config, da
     assert losses(told) == losses(plain)
 
 
-def test_find_compiler_names_an_executable_or_none(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
-    assert find_compiler() is None
+def test_a_compiler_that_fails_on_the_way_back_is_told_once_and_the_pass_repeated(
+    run, config, data, tmp_path, monkeypatch
+):
+    """The pass backward is compiled when it is first taken, after the loss has come out well."""
+    plain = []
+    Trainer(tmp_path / "plain", config(), data, plain.append).run()
+
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, value):
+            return value.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise torch._dynamo.exc.BackendCompilerFailed(Broken, OSError(28, "No space left on device"), None)
+
+    monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *args: Broken.apply(function(*args)))
+    told = []
+    Trainer(run, config(training={"compile": True}), data, told.append).run()
+    notes = [record["text"] for record in told if record["kind"] == "note"]
+    assert len(notes) == 1
+    assert "torch.compile failed, going on without it" in notes[0]
+    assert losses(told) == losses(plain)
+    assert load_history() == History()  # nothing was compiled
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")
@@ -42,6 +63,14 @@ def test_compiled_resumed_is_compiled_uninterrupted_to_the_bit(run, config, data
     over = {"training": {"compile": True, "micro_batch_size": 6, "steps": 8}}
     whole = Trainer(tmp_path / "whole", config(**over), data)
     whole.run()
+    # What compiling took is on record, and another run, here as if in another process, finds its code in the cache.
+    (first,) = load_history().compilations.values()
+    assert (first.cold_seconds is not None, first.warm_seconds) == (True, None)
+    torch._dynamo.reset()
+    Trainer(tmp_path / "again", config(**over), data).run()
+    (second,) = load_history().compilations.values()
+    assert second.cold_seconds == first.cold_seconds
+    assert second.warm_seconds is not None
     Trainer(run, config(**over), data).run(stop_at=5)
     resumed = Trainer(run, config(**over), data)
     resumed.run(resume=True)

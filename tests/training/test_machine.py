@@ -63,12 +63,45 @@ def test_a_compiler_counts_with_the_headers_it_needs(tmp_path: Path, monkeypatch
     monkeypatch.setenv("CXX", "own-c++")
     (tmp_path / "Python.h").write_text("")
     assert find_compiler() is None
-    compiler = tmp_path / "own-c++"
-    compiler.write_text("#!/bin/sh\n")
-    compiler.chmod(0o755)
-    assert find_compiler() == str(compiler)
+    compiler = executable(tmp_path / "own-c++")
+    assert find_compiler() == compiler
+    monkeypatch.delenv("CXX")
+    monkeypatch.setattr(room.sys, "platform", "linux")
+    executable(tmp_path / "clang++")
+    assert find_compiler() is None  # torch looks for no other than g++ there
+    compiler = executable(tmp_path / "g++")
+    assert find_compiler() == compiler
     (tmp_path / "Python.h").unlink()
     assert find_compiler() is None
+
+
+def test_on_a_gpu_triton_needs_a_c_compiler_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, capability = [None], [(9, 0)]
+    monkeypatch.setattr(room.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(room.importlib.util, "find_spec", lambda name: found[0])
+    monkeypatch.setattr(room.torch.cuda, "get_device_capability", lambda: capability[0])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    (tmp_path / "Python.h").write_text("")
+    executable(tmp_path / "g++")
+    clang = executable(tmp_path / "clang")
+    assert find_compiler("cuda") is None  # without Triton
+    found[0] = object()  # type: ignore[call-overload]
+    assert find_compiler("cuda") == clang
+    gcc = executable(tmp_path / "gcc")
+    assert find_compiler("cuda") == gcc
+    monkeypatch.setenv("CC", "own-cc")
+    assert find_compiler("cuda") is None
+    monkeypatch.delenv("CC")
+    capability[0] = (6, 1)  # Pascal
+    assert find_compiler("cuda") is None
+    assert find_compiler("mps") is None
+
+
+def executable(path: Path) -> str:
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return str(path)
 
 
 def test_the_doctor_tells_it_all(monkeypatch: pytest.MonkeyPatch) -> None:

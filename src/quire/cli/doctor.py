@@ -20,6 +20,7 @@ def command(
     import torch
 
     from quire.training.machine import measure_machine
+    from quire.training.plan_compile import LACKING
 
     machine = measure_machine()
     package = importlib.util.find_spec("rapidocr")
@@ -46,7 +47,7 @@ def command(
         "memory": f"{machine.memory_bytes / 2**30:.1f} GiB",
         **{f"{name} products": f"{rate:,.0f} GFLOP/s" for name, rate in machine.gflops.items()},
         "torch.compile": machine.compiler
-        or "no: it needs a C++ compiler (g++) and Python's headers; models train without, slower",
+        or f"no: {LACKING.get(machine.device, 'not on this device')}; models train without, slower",
         "text recognition": ", ".join(models) if ocr else "no: its models are missing",
     }
     for name, value in rows.items():

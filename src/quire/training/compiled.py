@@ -14,24 +14,52 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """(tokens (B, T), targets (B, T)) -> the cross-entropy summed over the targets."""
 
 
-def compile_loss(model: Transformer, note: Callable[[str], None]) -> Loss:
-    """Return the model's loss, compiled at its first call; where that fails, `note` is told and it stays as it is."""
-    compiled = torch.compile(model.loss, dynamic=False)
-    works: bool | None = None
+class CompiledLoss:
+    """A model's loss, compiled at its first call; where that fails, the loss as it is.
 
-    def loss(x: Tensor, y: Tensor) -> Tensor:
-        nonlocal works
-        if works is not False:
+    The pass backward is compiled when it is first taken, outside of this: whoever takes it tells `gave_up` what failed.
+
+    Args:
+        model: is compiled in the number format of its first call.
+        note: is told once where compiling fails.
+    """
+
+    def __init__(self, model: Transformer, note: Callable[[str], None]) -> None:
+        self.model, self.note = model, note
+        self.works: bool | None = None
+        self._compiled: Loss = torch.compile(model.loss, dynamic=False)
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the cross-entropy summed over the targets; shapes as `Loss` has them."""
+        if self.works is not False:
             try:
-                value: Tensor = compiled(x, y)
-                works = True
+                value = self._compiled(x, y)
+                self.works = True
                 return value
             except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
-                if works or is_out_of_memory(error):
+                # Until it has worked once, whatever fails is the compiler's doing.
+                if is_out_of_memory(error) or (self.works and not _is_of_compiler(error)):
                     raise
-                works = False
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                note(f"torch.compile failed, going on without it: {reason}")
-        return model.loss(x, y)
+                self._give_up(error)
+        return self.model.loss(x, y)
 
-    return loss
+    def gave_up(self, error: BaseException) -> bool:
+        """Whether `error` is the compiler's: then the loss is not compiled any more, and the pass can be repeated."""
+        if self.works is False or not _is_of_compiler(error):
+            return False
+        self._give_up(error)
+        return True
+
+    def _give_up(self, error: BaseException) -> None:
+        self.works = False
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        self.note(f"torch.compile failed, going on without it: {reason}")
+
+
+def _is_of_compiler(error: BaseException) -> bool:
+    return isinstance(error, torch._dynamo.exc.TorchDynamoException)
+
+
+def compile_loss(model: Transformer, note: Callable[[str], None]) -> CompiledLoss:
+    """Return the model's loss, compiled at its first call; where that fails, `note` is told and it stays as it is."""
+    return CompiledLoss(model, note)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
 import statistics
+import sys
 import sysconfig
 import time
 from dataclasses import dataclass
@@ -36,7 +38,7 @@ class Machine:
         cores: CPU cores this process may use.
         memory_bytes: memory of the device; of a CPU, as much of it as this process may use.
         gflops: measured GFLOP/s of matrix products, by number format.
-        compiler: path of a C++ compiler that torch.compile would use, or None.
+        compiler: path of the compiler that torch.compile would use for the device, or None.
     """
 
     device: str
@@ -68,7 +70,7 @@ def measure_machine(device: str | None = None) -> Machine:
         processor, memory = cpu_name(), memory_limit()
     rates = {name: product_rate(device, dtype) for name, dtype in FORMATS.items()}
     return Machine(
-        device, processor, usable_cores(), memory, {k: v for k, v in rates.items() if v > 0}, find_compiler()
+        device, processor, usable_cores(), memory, {k: v for k, v in rates.items() if v > 0}, find_compiler(kind)
     )
 
 
@@ -137,18 +139,30 @@ def usable_cores() -> int:
     return max(1, min(bound, -(-int(quota) // int(period)))) if quota.isdigit() else bound
 
 
-def find_compiler() -> str | None:
-    """Return the C++ compiler that torch.compile would use on a CPU: $CXX, g++ or clang++; None without one.
+def find_compiler(device: str = "cpu") -> str | None:
+    """Return the compiler that torch.compile would use; None without one, or without what else it needs.
 
-    What it compiles is loaded as a Python extension, so without Python's own headers there is none either.
+    On a CPU torch writes C++, for $CXX, or g++ (on macOS clang++). On a GPU it writes kernels for Triton, which comes
+    with torch and compiles them by itself, but calls a C compiler for their launchers: $CC, gcc or clang. What either
+    compiles is loaded as a Python extension, so without Python's own headers nothing is.
+
+    Args:
+        device: "cpu" or "cuda"; for others there is none.
     """
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
         return None
-    for name in (os.environ.get("CXX"), "g++", "clang++"):
-        path = shutil.which(name) if name else None
-        if path:
-            return path
-    return None
+    if device == "cpu":
+        return shutil.which(os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++"))
+    if device != "cuda" or importlib.util.find_spec("triton") is None or not _is_new_enough():
+        return None
+    if chosen := os.environ.get("CC"):
+        return shutil.which(chosen)
+    return shutil.which("gcc") or shutil.which("clang")
+
+
+def _is_new_enough() -> bool:
+    # Triton compiles for NVIDIA's GPUs from Volta on, and for those of AMD that torch itself is for.
+    return torch.version.hip is not None or torch.cuda.get_device_capability() >= (7, 0)
 
 
 def cpu_name() -> str:

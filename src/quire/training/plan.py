@@ -16,10 +16,12 @@ from quire.model.config import ModelConfig
 from quire.model.size import count_flops, count_parameters
 from quire.settings import build
 from quire.tokens.settings import TokenSettings
+from quire.training.compilation import Forecast, History
 from quire.training.config import RunConfig
 from quire.training.draft import Draft, Reasons, check_groups
 from quire.training.machine import Machine
 from quire.training.memory import USABLE, in_words, predict_memory
+from quire.training.plan_compile import plan_compile
 
 # Width and number of blocks, small to large; heads are 32 wide up to width 256, 64 above.
 SHAPES = (
@@ -43,9 +45,6 @@ ASSUMED_SHARE = 0.4
 # At most so many shapes are timed, each on steps that should take at most so many seconds.
 MEASUREMENTS = 3
 MEASURED_SECONDS = 0.5
-# Seconds that torch.compile takes on two cores for such models (17 to 28 seen), and by what it speeds up a step.
-COMPILE_SECONDS = 28.0
-COMPILE_GAIN = 1.3
 # A model may have so many parameters for each byte of distinct text: nanoGPT's published tinyshakespeare run has 10
 # with dropout 0.2 and no more to win; above it, a small corpus is learned by heart within the time.
 PARAMETERS_PER_BYTE = 10.0
@@ -101,6 +100,7 @@ def plan_run(
     given: Mapping[str, Any],
     tokens: tuple[TokenSettings, Reasons],
     measure: Measure | None = None,
+    history: History | None = None,
 ) -> tuple[RunConfig, Reasons]:
     """Choose everything else.
 
@@ -110,6 +110,7 @@ def plan_run(
         given: settings of the user by group; what is in it stands.
         tokens: what `plan_tokens` gave.
         measure: times a real training step; None trusts an assumed share of the machine's matrix-product rate.
+        history: what compiling took on this machine; None trusts what is usual.
 
     Raises:
         UsageError: a value that was given is unknown, out of bounds, or does not go with another.
@@ -118,7 +119,7 @@ def plan_run(
     settings, reasons = tokens
     draft = Draft({**given, "tokens": settings.model_dump()})
     draft.reasons = {**draft.reasons, **{f"tokens.{key}": "default" for key in settings.model_dump()}, **reasons}
-    device = draft.choose("training.device", machine.device, f"the fastest device here ({machine.name})")
+    draft.choose("training.device", machine.device, f"the fastest device here ({machine.name})")
     if "steps" in given.get("training", {}):
         draft.choose("training.minutes", None, "the number of steps was set, so no time is")
     minutes = draft.choose("training.minutes", 10.0, "default")
@@ -150,12 +151,15 @@ def plan_run(
         )
     draft.choose("training.precision", precision, precision_reason)
     model = _model_config(draft, shape, sizes, why, commit=True)
-    compiled = _plan_compile(draft, machine, device, seconds)
-    _plan_batch(draft, model, machine)
-    _plan_length(draft, model, sizes, flops, budget, pace, compiled)
-    _plan_optimizer(draft, model, machine)
-    _plan_regularization(draft, model, sizes)
-    _plan_watching(draft, sizes)
+
+    def follow(target: Draft, forecast: Forecast | None) -> None:
+        _plan_batch(target, model, machine)
+        _plan_length(target, model, sizes, flops, budget, pace, forecast)
+        _plan_optimizer(target, model, machine)
+        _plan_regularization(target, model, sizes)
+        _plan_watching(target, sizes)
+
+    follow(draft, plan_compile(draft, machine, seconds, history or History(), follow))
     return build(RunConfig, draft.values, where="plan"), draft.reasons
 
 
@@ -263,19 +267,6 @@ def _model_config(draft: Draft, shape: tuple[int, int], sizes: Sizes, why: str, 
     return config
 
 
-def _plan_compile(draft: Draft, machine: Machine, device: str, seconds: float | None) -> bool:
-    pays = COMPILE_SECONDS / (1 - 1 / COMPILE_GAIN)
-    if device == "mps" or machine.compiler is None:
-        value, reason = False, "no C++ compiler was found" if machine.compiler is None else "not on this device"
-    elif seconds is not None and seconds < pays:
-        value, reason = False, f"compiling takes about {COMPILE_SECONDS:.0f} s, earned back only after {pays:.0f} s"
-    elif seconds is None:
-        value, reason = False, "no time was given, so whether compiling is earned back is not known"
-    else:
-        value, reason = True, f"about {COMPILE_GAIN} times the speed, earned back after {pays:.0f} s"
-    return bool(draft.choose("training.compile", value, reason))
-
-
 def batch_tokens(model: ModelConfig) -> int:
     """Return about how many tokens a step should have: 2,048 at 0.8M parameters, 8,200 at 10M."""
     growth: float = (max(count_parameters(model), 800_000) / 800_000) ** 0.55
@@ -322,12 +313,18 @@ def _plan_memory(draft: Draft, model: ModelConfig, machine: Machine, rows: int) 
 
 
 def _plan_length(
-    draft: Draft, model: ModelConfig, sizes: Sizes, flops: float, budget: float, pace: float | None, compiled: bool
+    draft: Draft,
+    model: ModelConfig,
+    sizes: Sizes,
+    flops: float,
+    budget: float,
+    pace: float | None,
+    forecast: Forecast | None,
 ) -> None:
     step_tokens = draft.values["training"]["batch_size"] * model.context_length
     usable = flops
-    if compiled:
-        usable = flops * COMPILE_GAIN * max(0.1, 1 - COMPILE_SECONDS / budget)
+    if forecast is not None:
+        usable = flops * forecast.gain * max(0.1, 1 - forecast.seconds / budget)
     steps = max(1, int(usable / (config_flops(model) * step_tokens)))
     measured = "measured" if pace else "assumed"
     draft.choose(

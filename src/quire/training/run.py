@@ -27,6 +27,7 @@ from quire.settings import build, merge
 from quire.tokens.dataset import TokenDataset
 from quire.tokens.shards import prepare
 from quire.training.checkpoint import list_checkpoints
+from quire.training.compilation import History, load_history, remember
 from quire.training.config import RunConfig, load_config, run_toml, save_config
 from quire.training.distributed import ALONE, Ranks, joined, restarted
 from quire.training.draft import Reasons, check_groups
@@ -333,11 +334,20 @@ def _plan(
         where="optimizer",
     )
 
+    speeds: dict[tuple[int, int, str], float] = {}  # tokens/s by width, blocks and number format
+
     def measure(model: ModelConfig, rows: int, precision: str) -> float:
         share = -(-rows // ranks.count)
-        return time_step(model, share, precision, machine.device, optimizer_settings=moves)
+        seconds = time_step(model, share, precision, machine.device, optimizer_settings=moves)
+        speeds[model.hidden_size, model.num_layers, precision] = rows * model.context_length / seconds
+        return seconds
 
-    config, reasons = plan_run(sizes, of_all(machine, ranks), given, token_plan, measure)
+    # What was compiled by a process alone was compiled for other batches, and without waiting for others.
+    history = load_history() if ranks.count == 1 else History()
+    config, reasons = plan_run(sizes, of_all(machine, ranks), given, token_plan, measure, history)
+    eager = speeds.get((config.model.hidden_size, config.model.num_layers, config.training.precision))
+    if config.training.compile and eager is not None and ranks.count == 1:
+        remember(config, eager_speed=eager)
     return for_ranks(config, reasons, given, ranks)
 
 

@@ -30,7 +30,8 @@ from quire.training.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
-from quire.training.compiled import compile_loss
+from quire.training.compilation import MEASURED_STEPS, CompileClock, keep_compiled
+from quire.training.compiled import CompiledLoss, compile_loss
 from quire.training.config import RunConfig
 from quire.training.determinism import deterministic_kernels
 from quire.training.distributed import ALONE, Ranks
@@ -95,7 +96,8 @@ class Trainer:
         self.state = TrainingState(total_steps=t.steps)
         self.schedule = Schedule(config.schedule, t.steps)
         self.batches = self._stream(0, 0)
-        loss = compile_loss(self.model, self._note) if t.compile and not self.parallel.sharded else self.model.loss
+        whole = t.compile and not self.parallel.sharded  # slices are compiled block by block
+        loss = compile_loss(self.model, self._note) if whole else self.model.loss
         self.summed_loss: Callable[[Tensor, Tensor], Tensor] = self.parallel.loss(loss)
         parameters = list(self.model.parameters())
         graphs = t.cuda_graphs and ranks.count == 1  # several exchange gradients within a pass
@@ -107,6 +109,13 @@ class Trainer:
         self._saved_at = 0.0
         self._pace = Pace(Meter.of(config, ranks.count) if ranks.first else None)
         self._began = time.perf_counter()
+        self._compiled = loss if isinstance(loss, CompiledLoss) else None
+        self._compile_clock: CompileClock | None = None
+        if t.compile:
+            if problem := keep_compiled():
+                self._note(problem)
+            elif ranks.count == 1:  # several wait for each other, which is not to be told from compiling
+                self._compile_clock = CompileClock(config)
 
     # -- one step ---------------------------------------------------------------------------------------------
 
@@ -175,6 +184,10 @@ class Trainer:
             try:
                 return self.gradients(batch)
             except (RuntimeError, MemoryError) as error:
+                if self._compiled is not None and self.ranks.count == 1 and self._compiled.gave_up(error):
+                    self.optimizer.zero_grad()
+                    restore_random_state(random)
+                    continue
                 if not is_out_of_memory(error):
                     raise
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -323,6 +336,8 @@ class Trainer:
         self.journal.check_folder()
         state.seconds = self._now()
         self._pace.stepped(state.seconds)
+        if self._compile_clock is not None and self._pace.steps == MEASURED_STEPS:
+            self._record_compiling(self._compile_clock)
         self.length.revise_together(state, self._pace, self.schedule, self.ranks)
         last = state.step >= self.schedule.total_steps
         if state.step % t.log_interval == 0 or last:
@@ -337,6 +352,11 @@ class Trainer:
         elif self.ranks.share(self._now() - self._saved_at)[0] > t.checkpoint_seconds:
             self.save()
         self._pace.looked(self._now())
+
+    def _record_compiling(self, clock: CompileClock) -> None:
+        """Note how long compiling took in this run, for the plans of later ones; where it worked as it was planned."""
+        if self._compiled is not None and self._compiled.works and not self.state.micro_batch_size:
+            clock.note(list(self._pace.durations))
 
     def _finish(self) -> None:
         if self.state.evaluated_step != self.state.step:
