@@ -100,29 +100,64 @@ def _moved(document: Document, runs: Sequence[_Run]) -> Iterator[Span]:
 class ByteCounter:
     """Tells where pieces of a span stand in the source file; asked for in order, so that each character counts once.
 
-    The bytes are exact where those of the span are its text in UTF-8 or in a single-byte encoding, which their number
-    shows; else they are those of the whole span.
+    The bytes are exact where those of the span are its text in UTF-8, in a single-byte encoding, or in UTF-16 or UTF-32
+    behind a byte order mark, which their number shows; else they are those of the whole span.
+
+    Args:
+        text: of the document.
+        span: of it.
     """
 
     def __init__(self, text: str, span: Span) -> None:
         self._text, self._span = text, span
         self._known = (span.start, span.byte_start or 0)
-        self._bytes = 0  # for a character; 0 = as many as UTF-8 has; -1 = not known
-        if span.byte_start is None or span.byte_end is None:
-            self._bytes = -1
-            return
-        size = span.byte_end - span.byte_start
-        if size != len(text[span.start : span.end].encode()):
-            self._bytes = 1 if size == span.end - span.start else -1
+        self._encoding = _encoding_of(text, span)
+
+    @property
+    def exact(self) -> bool:
+        """Whether `of` tells the bytes of the very characters."""
+        return self._encoding is not None
 
     def of(self, begin: int, stop: int) -> tuple[int | None, int | None]:
         """Return where characters `begin:stop` of the text, which lie in the span, begin and end in the file."""
-        if self._bytes < 0:
+        if self._encoding is None:
             return self._span.byte_start, self._span.byte_end
-        start = self._advance(begin)
-        return start, self._advance(stop)
+        start = self._advance(begin, self._encoding)
+        return start, self._advance(stop, self._encoding)
 
-    def _advance(self, place: int) -> int:
+    def _advance(self, place: int, encoding: str) -> int:
         at, byte = self._known
-        self._known = place, byte + (self._bytes * (place - at) or len(self._text[at:place].encode()))
+        self._known = place, byte + _size(self._text[at:place], encoding)
         return self._known[1]
+
+
+_SINGLE_BYTE = "single-byte"
+_WIDE = {"utf-16-le": 2, "utf-32-le": 4}
+"""Encodings that are read only behind a byte order mark, and the bytes of that."""
+
+
+def _size(text: str, encoding: str) -> int:
+    """Return how many bytes `text` has in an encoding."""
+    if encoding == _SINGLE_BYTE:
+        return len(text)
+    return 4 * len(text) if encoding == "utf-32-le" else len(text.encode(encoding, "surrogatepass"))
+
+
+def _encoding_of(text: str, span: Span) -> str | None:
+    """Return an encoding in which the characters of a span have its bytes; None where there is none, or no telling."""
+    if span.byte_start is None or span.byte_end is None:
+        return None
+    size, held = span.byte_end - span.byte_start, text[span.start : span.end]
+    wide = [
+        encoding
+        for encoding, mark in _WIDE.items()
+        if span.byte_start >= mark and size % mark == 0 and _size(held, encoding) == size
+    ]
+    if _size(held, "utf-8") != size:
+        if size == len(held):
+            return _SINGLE_BYTE
+        return wide[0] if wide else None
+    if not wide or all(_size(char, "utf-8") == _size(char, wide[0]) for char in set(held)):
+        return "utf-8"
+    # The number of bytes is the same by chance. No text in UTF-8 begins at the third or fifth byte of its file.
+    return wide[0] if span.start == 0 and span.byte_start == _WIDE[wide[0]] else None
