@@ -95,7 +95,14 @@ def test_a_number_of_bytes_that_fits_two_encodings_is_told_by_where_it_begins():
     assert len(held) - 2 == len(text[:6].encode())
     assert ByteCounter(text, Span(0, 6, None, 2, 14)).of(1, 2) == (4, 6)
     assert ByteCounter(text, Span(0, 6, None, 0, 12)).of(1, 2) == (1, 4)
-    assert not ByteCounter(text, Span(0, 6, None, 50, 62)).exact
+
+
+def test_a_part_whose_bytes_fit_two_encodings_is_told_by_another_part():
+    text = "a€b"
+    either = Span(0, 2, None, 50, 54)
+    assert ByteCounter(text, either).of(1, 2) == (51, 54)
+    assert ByteCounter(text, either, [either, Span(2, 3, None, 60, 62)]).of(1, 2) == (52, 54)
+    assert ByteCounter(text, either, [either, Span(2, 3, None, 60, 61)]).of(1, 2) == (51, 54)
 
 
 def test_nothing_to_do_gives_the_same_document():

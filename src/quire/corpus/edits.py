@@ -83,7 +83,7 @@ def _moved(document: Document, runs: Sequence[_Run]) -> Iterator[Span]:
             place = run.place + (run.size if run.mask else span.start - run.start)
             yield replace(span, start=place, end=place)
             continue
-        counter = ByteCounter(document.text, span)
+        counter = ByteCounter(document.text, span, document.pages)
         for run in itertools.islice(runs, bisect.bisect_right(ends, span.start), None):
             if run.start >= span.end:
                 break
@@ -106,12 +106,17 @@ class ByteCounter:
     Args:
         text: of the document.
         span: of it.
+        others: all spans of the document; where the number fits two encodings by chance, another of them tells.
     """
 
-    def __init__(self, text: str, span: Span) -> None:
+    def __init__(self, text: str, span: Span, others: Sequence[Span] = ()) -> None:
         self._text, self._span = text, span
         self._known = (span.start, span.byte_start or 0)
-        self._encoding = _encoding_of(text, span)
+        fitting = _encodings(text, span)
+        if len(fitting) > 1:
+            told = (_encodings(text, other) for other in others)
+            fitting = next((only for only in told if len(only) == 1 and only[0] in fitting), fitting)
+        self._encoding = fitting[0] if fitting else None
 
     @property
     def exact(self) -> bool:
@@ -143,10 +148,10 @@ def _size(text: str, encoding: str) -> int:
     return 4 * len(text) if encoding == "utf-32-le" else len(text.encode(encoding, "surrogatepass"))
 
 
-def _encoding_of(text: str, span: Span) -> str | None:
-    """Return an encoding in which the characters of a span have its bytes; None where there is none, or no telling."""
+def _encodings(text: str, span: Span) -> list[str]:
+    """Return the encodings in which a span's characters have its number of bytes, and that differ in what each has."""
     if span.byte_start is None or span.byte_end is None:
-        return None
+        return []
     size, held = span.byte_end - span.byte_start, text[span.start : span.end]
     wide = [
         encoding
@@ -154,10 +159,8 @@ def _encoding_of(text: str, span: Span) -> str | None:
         if span.byte_start >= mark and size % mark == 0 and _size(held, encoding) == size
     ]
     if _size(held, "utf-8") != size:
-        if size == len(held):
-            return _SINGLE_BYTE
-        return wide[0] if wide else None
-    if not wide or all(_size(char, "utf-8") == _size(char, wide[0]) for char in set(held)):
-        return "utf-8"
-    # The number of bytes is the same by chance. No text in UTF-8 begins at the third or fifth byte of its file.
-    return wide[0] if span.start == 0 and span.byte_start == _WIDE[wide[0]] else None
+        return [_SINGLE_BYTE] if size == len(held) else wide
+    if wide and span.start == 0 and span.byte_start == _WIDE[wide[0]]:
+        return wide  # no text in UTF-8 begins at the third or fifth byte of its file
+    alike = all(_size(char, "utf-8") == _size(char, encoding) for encoding in wide for char in set(held))
+    return ["utf-8"] if alike else ["utf-8", *wide]

@@ -120,7 +120,7 @@ class _Places:
 
     def _counter(self, number: int) -> ByteCounter:
         if number not in self._counters:
-            self._counters = {number: ByteCounter(self._text, self._spans[number])}
+            self._counters = {number: ByteCounter(self._text, self._spans[number], self._spans)}
         return self._counters[number]
 
 
