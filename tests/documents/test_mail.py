@@ -174,6 +174,15 @@ def test_damaged_messages_cost_no_other(tmp_path):
     assert ended == {"1.eml": "kept", "2.eml": "damaged", "3.eml": "too-many", "4.eml": "too-large", "5.eml": "kept"}
 
 
+def test_long_lines_of_times_take_a_time_that_grows_with_their_length():
+    # By one expression for both, of every time and no year behind it, this takes minutes.
+    times = b"From alice@example.com 2002" + b" 12:03:44" * 100_000 + b"\n"
+    one = mailbox_bytes([message_bytes("words")])
+    documents = read(one + times + b"more words\n\n" + one, "a.mbox")
+    assert [document.member for document in documents] == ["1.eml", "2.eml"]
+    assert documents[0].text.endswith("more words")
+
+
 def test_what_is_no_mailbox_is_told():
     with pytest.raises(ReadError, match="not a mailbox"):
         read(b"words\n", "a.mbox")

@@ -18,8 +18,10 @@ MAILBOX = "application/mbox"
 EXTENSIONS: dict[str, str] = {".mbox": MAILBOX, ".mbx": MAILBOX}
 """Extension to media type of what this module reads."""
 
-# As in "From alice@example.com Tue Jul  2 12:03:44 2002", with all that mail programs make of it.
-_STRICT = re.compile(rb"From .*\b\d{1,2}:\d{2}(?::\d{2})?\b.*\b(?:19|20)\d\d\b")
+# As in "From alice@example.com Tue Jul  2 12:03:44 2002", with all that mail programs make of it. One expression for
+# both would try every year after every time.
+_TIME = re.compile(rb"\b\d{1,2}:\d{2}(?::\d{2})?\b")
+_YEAR = re.compile(rb"\b(?:19|20)\d\d\b")
 _ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _LINE = 1 << 20
 
@@ -27,7 +29,7 @@ _LINE = 1 << 20
 def looks_like_mailbox(head: bytes) -> bool:
     """Return whether a file begins with the line between messages and the header lines of one."""
     line, _, rest = head.partition(b"\n")
-    return _STRICT.match(line) is not None and looks_like_mail(rest)
+    return _is_dated(line) and looks_like_mail(rest)
 
 
 def read_mailbox(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
@@ -55,6 +57,12 @@ def read_mailbox(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
             raise DroppedFile("empty", "a mailbox without messages")
 
 
+def _is_dated(line: bytes) -> bool:
+    """Whether a line is that between two messages, with a time and a year behind it."""
+    time = _TIME.search(line) if line.startswith(b"From ") else None
+    return time is not None and _YEAR.search(line, time.end()) is not None
+
+
 def _messages(stream: BinaryIO, most: int, where: str) -> Iterator[tuple[bytes | None, int]]:
     """Yield every message, or None where it is too large, with its size."""
     first = stream.readline(_LINE)
@@ -64,12 +72,12 @@ def _messages(stream: BinaryIO, most: int, where: str) -> Iterator[tuple[bytes |
         return
     if not first.startswith(b"From "):
         raise ReadError('the first line does not begin with "From ", so this is not a mailbox', where=where)
-    strict = _STRICT.match(first) is not None
+    strict = _is_dated(first)
     kept = bytearray()
     size = 0
     whole, blank = True, False  # whether the line before ended, and whether it was empty
     while line := stream.readline(_LINE):
-        begins = whole and line.startswith(b"From ") and (_STRICT.match(line) is not None if strict else blank)
+        begins = whole and line.startswith(b"From ") and (_is_dated(line) if strict else blank)
         if begins:
             yield (bytes(kept) if size <= most else None), size
             kept, size = bytearray(), 0
