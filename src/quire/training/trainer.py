@@ -279,6 +279,7 @@ class Trainer:
             # Dropout's numbers follow the seed alone, whatever this process drew since the weights were made.
             torch.manual_seed(t.seed)
             self.journal.open(-1)
+            self.length.begin(self.state, self.schedule)
         self._began = time.perf_counter() - self.state.seconds
         self._saved_at = self.state.seconds
         self.length.revised_at = self.state.seconds
