@@ -3,6 +3,7 @@
 Each start of a job imports torch once a rank, which takes seconds, so there are few jobs, and each does much.
 """
 
+import importlib.util
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from quire.tokens.dataset import TokenDataset
 from quire.training.checkpoint import latest_checkpoint, list_checkpoints, read_state
 from quire.training.config import RunConfig, load_config
 from quire.training.distributed import ALONE, Ranks, joined, restarted, tell_once
+from quire.training.environment import read_starts
 from quire.training.machine import Machine
 from quire.training.metrics import read_metrics
 from quire.training.plan_ranks import check_shard, for_ranks, of_all
@@ -259,6 +261,7 @@ def test_a_killed_rank_and_ctrl_c(notes):
         "--set=training.checkpoint_interval=10",
         "--set=training.sample_tokens=4",
         "--set=tokens.vocab_size=300",
+        *(["--tensorboard"] if importlib.util.find_spec("tensorboardX") else []),
     ]
     quire = ["-m", "quire", "train"]
     run = notes / "run"
@@ -298,6 +301,11 @@ def test_a_killed_rank_and_ctrl_c(notes):
     assert problems == []
     assert state.step > killed_at
     assert not list((run / "quire" / "checkpoints").glob(".*.part"))
+    # Each start is recorded once, by rank 0, with its events in a file of its own.
+    starts = read_starts(run)
+    assert [(start["resumed"], start["processes"]) for start in starts] == [(False, 2), (True, 2), (True, 2)]
+    events = list((run / "quire" / "tensorboard").glob("events.*"))
+    assert len(events) == (3 if importlib.util.find_spec("tensorboardX") else 0)
     # One process goes on, in order: each step is there once, over all that happened.
     config = load_config(run)[0]
     config = config.model_copy(update={"training": config.training.model_copy(update={"steps": state.step + 5})})

@@ -29,6 +29,8 @@ def test_each_start_is_a_line(
     assert first["quire"] == quire.__version__
     assert first["threads"] == torch.get_num_threads()
     assert first["gflops"] > 0
+    assert first["processes"] == 1
+    assert record_start(tmp_path, config(), resumed=True, processes=4)["processes"] == 4
     third = record_start(tmp_path, config(), resumed=False)  # the run was replaced
     assert read_starts(tmp_path) == [third]
 

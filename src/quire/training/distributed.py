@@ -9,6 +9,7 @@ method here is the identity, so that the training loop is written once.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -29,6 +30,8 @@ T = TypeVar("T")
 PATIENCE = timedelta(days=30)
 # How long the ranks that say nothing wait for the one that tells what went wrong, before they end.
 TELLING_SECONDS = 10
+# How long a rank that is done waits for the others to be, which they are within the time of a message.
+LEAVING_SECONDS = 60
 
 _WHO = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun puts into the environment
 
@@ -197,7 +200,8 @@ def joined() -> Iterator[Ranks]:
     torch.set_num_threads(max(1, usable_cores() // local_count))
     try:
         local = int(os.environ.get("LOCAL_RANK", "0"))
-        yield Ranks(dist.get_rank(), dist.get_world_size(), local, local_count, control)
+        ranks = Ranks(dist.get_rank(), dist.get_world_size(), local, local_count, control)
+        yield ranks
     except BaseException:
         # Before others see this connection close and think that they have something to tell.
         _is_teller()
@@ -208,7 +212,24 @@ def joined() -> Iterator[Ranks]:
     finally:
         torch.set_num_threads(threads)
     if own:
-        dist.destroy_process_group()
+        _leave_together(ranks)
+
+
+def _leave_together(ranks: Ranks) -> None:
+    """Leave the group when every rank has got its last message.
+
+    One whose connection closes while gloo still works on a message may abort ("terminate called without an active
+    exception"), and so may one whose group is taken down only as Python ends. So the ranks wait for each other at the
+    store, which is no part of gloo, and what holds on to the group, such as the copies of the model, is let go before.
+    """
+    store = _job["store"]
+    with contextlib.suppress(RuntimeError):  # one of them died at the very end: there is nobody to wait for
+        if store.add("leaving", 1) == ranks.count:
+            store.set("all are leaving", "yes")
+        store.wait(["all are leaving"], timedelta(seconds=LEAVING_SECONDS))
+    ranks.control = None
+    gc.collect()
+    dist.destroy_process_group()
 
 
 def in_job() -> bool:

@@ -31,12 +31,13 @@ def environment_path(run: Path) -> Path:
     return run / "quire" / "environment.jsonl"
 
 
-def describe_environment(config: RunConfig, *, resumed: bool) -> dict[str, Any]:
+def describe_environment(config: RunConfig, *, resumed: bool, processes: int = 1) -> dict[str, Any]:
     """Return what a report should say of this process and its machine; the torch threads are those in force.
 
     Args:
         config: the run's.
         resumed: whether this start goes on with an interrupted run.
+        processes: how many train together; cores, memory and rate are those of this one's machine.
     """
     t = config.training
     cuda = torch.device(t.device).type == "cuda"
@@ -51,6 +52,7 @@ def describe_environment(config: RunConfig, *, resumed: bool) -> dict[str, Any]:
         "system": platform.platform(),
         "processor": cpu_name(),
         "cores": usable_cores(),
+        "processes": processes,
         "threads": threads,
         "memory_bytes": memory_limit(),
         "device": t.device,
@@ -68,9 +70,9 @@ def command_line(words: Sequence[str]) -> str:
     return SECRET.sub(r"\1=…", USER.sub("…@", shlex.join([name, *words[1:]])))
 
 
-def record_start(run: Path, config: RunConfig, *, resumed: bool) -> dict[str, Any]:
+def record_start(run: Path, config: RunConfig, *, resumed: bool, processes: int = 1) -> dict[str, Any]:
     """Append this start to environment.jsonl and return it. Raises `QuireError` where it cannot be written."""
-    record = describe_environment(config, resumed=resumed)
+    record = describe_environment(config, resumed=resumed, processes=processes)
     path = environment_path(run)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

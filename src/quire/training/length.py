@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from quire.training.checkpoint import TrainingState
 from quire.training.distributed import Ranks
-from quire.training.pace import Pace
+from quire.training.pace import FEW_STEPS, Pace
 from quire.training.schedule import Schedule
 
 FIRST_REVISION_STEPS = 8
 SLOW_STEPS = 3
+LAST_STEPS = 2  # before a run ends, it is made sure that its time is over
 REVISION_SECONDS = 5.0
 REVISION_SHARE = 0.04  # of the budget: a machine that gets twice as slow right after a look is noticed in time
 REVISION_TOLERANCE = 0.02
@@ -32,6 +33,12 @@ class RunLength:
         self.settled = minutes is None
         self.revised_at = 0.0
         self.interval = REVISION_SECONDS if minutes is None else min(REVISION_SECONDS, REVISION_SHARE * minutes * 60)
+
+    def begin(self, state: TrainingState, schedule: Schedule) -> None:
+        """Before the first step: let the estimate not end the run before the clock was looked at in its first half."""
+        if self.minutes is not None and state.step == 0 and schedule.total_steps < 2 * FIRST_REVISION_STEPS:
+            schedule.revise(0, 2 * FIRST_REVISION_STEPS)
+            state.total_steps = schedule.total_steps
 
     def settle(self, state: TrainingState) -> None:
         """The run was interrupted: the length it had stays, so that the same checkpoint always gives the same weights.
@@ -57,11 +64,14 @@ class RunLength:
         """After a step: where it is time to, set the end of `schedule` and of `state` to where the budget ends."""
         first = state.step == FIRST_REVISION_STEPS
         late = pace.steps >= SLOW_STEPS and state.seconds - self.revised_at > self.interval
-        if self.minutes is None or self.settled or not (first or late):
+        ending = 0 < schedule.total_steps - state.step <= LAST_STEPS
+        if self.minutes is None or self.settled or not (first or late or ending):
             return
         self.revised_at = state.seconds
         left = self.minutes * 60 - state.seconds
-        total = max(state.step + 1, state.step + int(left / pace.seconds_per_step()))
+        # While all steps so far may have been slow ones, the next is looked at before it is the last.
+        least = 2 if pace.steps < FEW_STEPS and left > 0 else 1
+        total = state.step + max(least, int(left / pace.seconds_per_step()))
         if first or abs(total - schedule.total_steps) > REVISION_TOLERANCE * (total - state.step) + 1:
             schedule.revise(state.step, total)
             state.total_steps, state.knots = total, schedule.knots

@@ -19,6 +19,8 @@ from quire.training.precision import MixedPrecision
 
 LIMIT = 3.0
 """Seconds after which no further step is timed."""
+FEW_STEPS = 8
+"""So many steps of a run are too few for their median to say how long a step takes."""
 
 
 def time_step(
@@ -121,5 +123,9 @@ class Pace:
         self.targets, self.stepping, self.waiting = 0, 0.0, 0.0
 
     def seconds_per_step(self) -> float:
-        """Return the median of the last steps (the first one may compile) and their share of what is aside."""
-        return statistics.median(self.durations) + self.aside / self.steps
+        """Return the median of the last steps and their share of what is aside.
+
+        Of the first few, it is the shortest: the others may have compiled, or set libraries up.
+        """
+        usual = min if self.steps < FEW_STEPS else statistics.median
+        return float(usual(self.durations)) + self.aside / self.steps

@@ -21,6 +21,7 @@ from quire.training.checkpoint import TrainingState
 from quire.training.config import RunConfig, run_toml
 from quire.training.draft import describe
 from quire.training.environment import read_starts
+from quire.training.metrics import read_metrics
 from quire.training.samples import samples_path
 
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -71,7 +72,7 @@ def write_report(
         "<h2>The text</h2>",
         _data(run),
         "<h2>Machine and versions</h2>",
-        _environment(starts),
+        _environment(run, starts),
         "<h2>Parameters and arithmetic</h2>",
         f"<pre>{escape(size_table(config.model))}</pre>",
     ]
@@ -252,7 +253,19 @@ def _rules(account: Account) -> str:
     return f"<details><summary>Why files were left out</summary>{table}</details>"
 
 
-def _environment(starts: Sequence[Mapping[str, Any]]) -> str:
+def loader_share(run: Path) -> str | None:
+    """Return the part of the steps' time in which they waited for a batch, over the whole run; None where unknown."""
+    try:
+        lines = [r for r in read_metrics(run) if r.get("kind") == "train" and "loader_share" in r]
+    except QuireError:
+        return None
+    seconds = [1 / max(1e-9, r["tokens_per_second"]) for r in lines]  # of a token: lines are of about as many tokens
+    if not lines:
+        return None
+    return f"{sum(r['loader_share'] * s for r, s in zip(lines, seconds, strict=True)) / sum(seconds):.2%}"
+
+
+def _environment(run: Path, starts: Sequence[Mapping[str, Any]]) -> str:
     if not starts:
         return "<p>Not recorded: the run was made before quire recorded it.</p>"
     last = starts[-1]
@@ -261,7 +274,9 @@ def _environment(starts: Sequence[Mapping[str, Any]]) -> str:
         ("GPU", last["gpu"]),
         ("memory", f"{last['memory_bytes'] / 2**30:.1f} GiB"),
         ("trained on", f"{last['device']}, {last['precision']}" + (", compiled" if last["compiled"] else "")),
-        ("threads", last["threads"]),
+        ("processes", last.get("processes")),
+        ("threads" if last.get("processes", 1) == 1 else "threads of a process", last["threads"]),
+        ("the loader's share of a step", loader_share(run)),
         ("matrix products", f"{last['gflops']:,.0f} GFLOP/s in {last['precision']}, measured at the start"),
         ("system", last["system"]),
         ("quire, Python, PyTorch", f"{last['quire']}, {last['python']}, {last['torch']}"),

@@ -232,6 +232,7 @@ def _resume(
         check_profile(profile, ranks)
         config, reasons, _ = load_config(run)
         check_device(config.training.device)
+        check_tensorboard(config.training.tensorboard)  # here, where an error of rank 0 reaches all
         held.enter_context(_writing(run))
         started = bool(list_checkpoints(run))
         if not started:
@@ -368,8 +369,9 @@ def _train(
     count_peak_from_here(config.training.device)
     with with_events(run, config, tell, resumed=resume) if ranks.first else contextlib.nullcontext(tell) as listener:
         trainer = Trainer(run, config, data, listener, ranks)
+        start = ranks.lead(lambda: record_start(run, config, resumed=resume, processes=ranks.count))
         if ranks.first:
-            listener({"kind": "start", **record_start(run, config, resumed=resume)})
+            listener({"kind": "start", **start})
         state = trainer.run(resume=resume)
     peak = peak_memory(config.training.device)
 

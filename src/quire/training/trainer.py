@@ -185,7 +185,7 @@ class Trainer:
                 return self.gradients(batch)
             except (RuntimeError, MemoryError) as error:
                 if self._compiled is not None and self.ranks.count == 1 and self._compiled.gave_up(error):
-                    self.optimizer.zero_grad()
+                    self.passes.zero_gradients()
                     restore_random_state(random)
                     continue
                 if not is_out_of_memory(error):
@@ -285,6 +285,7 @@ class Trainer:
             # Dropout's numbers follow the seed alone, whatever this process drew since the weights were made.
             torch.manual_seed(t.seed)
             self.journal.open(-1)
+            self.length.begin(self.state, self.schedule)
         self._began = time.perf_counter() - self.state.seconds
         self._saved_at = self.state.seconds
         self.length.revised_at = self.state.seconds
