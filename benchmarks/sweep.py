@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import json
 import multiprocessing
 import os
@@ -251,6 +252,7 @@ class Worker:
                 if self.device == "cuda" and torch.cuda.memory_reserved() > MOST_MEMORY:
                     torch.cuda.synchronize()
                     self.idle.clear()
+                    gc.collect()  # a slot and its optimizer refer to one another
                     torch.cuda.empty_cache()
                 if self.device == "cpu":
                     self.idle.clear()
