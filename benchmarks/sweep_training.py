@@ -129,8 +129,10 @@ class DeviceCorpus:
         places = begins[:, None] + offsets  # (B, T)
         inside = places < ends[:, None]
         places = places.clamp(max=len(targets) - 1)
-        x = torch.where(inside, inputs[places], self.end_of_text)
-        y = torch.where(inside, targets[places], IGNORED)
+        outside = ~inside
+        # Not torch.where, which would copy a number from the host, and a graph cannot.
+        x = inputs[places].masked_fill(outside, self.end_of_text)
+        y = targets[places].masked_fill(outside, IGNORED)
         return x, y, inside.sum()
 
 
