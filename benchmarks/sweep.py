@@ -35,7 +35,7 @@ from sweep_grid import Run, flops, grid
 CHUNK, AHEAD = 32, 4  # steps handed to the device at once, and how many such chunks before it has finished the first
 MOST_MEMORY = 45 << 30  # of a GPU; above it, slots that are idle are given up
 # FLOP/s that training is expected to reach, and seconds of a step that no smaller model is faster than; to plan with.
-EXPECTED = {"0.5M": (4e13, 0.00025), "3M": (6e13, 0.0003), "10M": (1e14, 0.001)}
+EXPECTED = {"0.2M": (3e13, 0.0002), "0.5M": (4e13, 0.00025), "3M": (6e13, 0.0003), "10M": (1e14, 0.001)}
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     for name, text in (("list", "print the runs"), ("run", "take them")):
         command = commands.add_parser(name, help=text)
         command.add_argument("--corpora", type=Path, required=True, help="what `pack` wrote")
-        command.add_argument("--quick", action="store_true", help="a handful of short runs of the smallest size")
+        command.add_argument("--quick", action="store_true", help="short runs of small models, for a CPU")
         command.add_argument("--only", default="", metavar="WORD=VALUE,…", help="runs with these values, as size=0.5M")
         command.add_argument("--limit", type=int, help="the first so many runs")
     command.add_argument("--out", type=Path, required=True, help="a line of JSON for each run is appended here")
@@ -56,6 +56,7 @@ def main() -> None:
     command.add_argument("--processes", type=int, default=1)
     command.add_argument("--slots", type=int, default=16, help="runs at once in a process, on a GPU with graphs")
     command.add_argument("--no-graph", action="store_true", help="take every step in the plain way")
+    command.add_argument("--evaluations", type=int, default=8, help="of a run; the whole validation text each time")
     command.add_argument("--threads", type=int, default=1, help="CPU threads of a process")
     args = parser.parse_args()
     if args.command == "pack":
@@ -119,6 +120,7 @@ def take(runs: list[Run], args: argparse.Namespace, began: float) -> None:
         "graph": not args.no_graph,
         "slots": args.slots,
         "threads": args.threads,
+        "evaluations": args.evaluations,
         "deadline": deadline,
         "longest": longest(left),
     }
@@ -238,7 +240,7 @@ class Worker:
                 time.sleep(0.0005)
             if time.time() - looked > 20:
                 looked = time.time()
-                self.note(f"{self.steps / (looked - began):,.0f} steps/s, {len(self.idle) + len(active)} slots")
+                self.note(f"{self.steps / (looked - began):,.2f} steps/s, {len(self.idle) + len(active)} slots")
 
     def begin(self, run: Run) -> Any:
         """Return a slot that has begun `run`; None where that fails, which is told."""
@@ -257,7 +259,14 @@ class Worker:
                 if self.device == "cpu":
                     self.idle.clear()
                 steps = self.options["longest"].get((run.size, run.corpus, run.batch), run.steps)
-                slot = Slot(run, self.corpora[run.corpus], self.device, max(steps, run.steps), graph=self.graph)
+                slot = Slot(
+                    run,
+                    self.corpora[run.corpus],
+                    self.device,
+                    max(steps, run.steps),
+                    graph=self.graph,
+                    evaluations=self.options["evaluations"],
+                )
             else:
                 self.idle.remove(slot)
             slot.load(run)

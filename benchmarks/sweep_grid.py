@@ -11,8 +11,8 @@ from quire.model.config import ModelConfig
 from quire.model.size import count_flops, count_parameters
 from quire.settings import build
 
-# Name, width, blocks; 0.5M, 3.3M and 10M parameters with the vocabularies of 0.3 to 10 MB of text.
-SIZES = {"0.5M": (96, 4), "3M": (224, 5), "10M": (320, 8)}
+# Name, width, blocks; 0.2M, 0.5M, 3.3M and 10M parameters with the vocabularies of 0.3 to 10 MB of text.
+SIZES = {"0.2M": (64, 3), "0.5M": (96, 4), "3M": (224, 5), "10M": (320, 8)}
 # Tokens of a run of each size: 2,000, 1,150 and 750 steps of the plan's batch.
 LENGTHS = {"0.5M": 4_100_000, "3M": 5_000_000, "10M": 6_200_000}
 CORPORA = ("essays-0.3", "shakespeare-1", "mixed-10")
@@ -108,12 +108,36 @@ class Cell:
 
 def grid(facts: Mapping[str, Mapping[str, Any]], *, quick: bool = False) -> list[Run]:
     """Return the runs in the order of importance, none twice."""
-    cells = [Cell(s, c, facts[c]) for s in SIZES for c in CORPORA if c in facts]
+    cells = [Cell(s, c, facts[c]) for s in LENGTHS for c in CORPORA if c in facts]
     others = [Cell(s, c, facts[c]) for s in ("0.5M", "3M") for c in OTHERS if c in facts]
-    # Short enough for a CPU: the same runs there and on a GPU must agree within the noise.
     few = [cell for cell in cells if cell.size == "0.5M"]
-    short = [cell.run("short", tokens=400_000, matrix=factor) for factor in (1, 0.5, 2) for cell in few]
+    tiny = [Cell("0.2M", cell.corpus, cell.facts) for cell in few]
+    short = list(_short_runs(few, tiny))
     return unique(short if quick else [*_runs(cells, others, short)])
+
+
+def _short_runs(few: Sequence[Cell], tiny: Sequence[Cell]) -> Iterator[Run]:
+    """Yield runs that a CPU has time for; there and on a GPU they must agree within the noise."""
+    usual = 200_000
+    for factor in (1, 0.5, 2):
+        for cell in few:
+            yield cell.run("short rates", tokens=usual, matrix=factor)
+    for factor in (0.5, 2):
+        for cell in few:
+            yield cell.run("short rates", tokens=usual, rate=factor)
+    for tokens in (100_000, 400_000):
+        for cell in few:
+            yield cell.run("short length", tokens=tokens)
+    for tokens in (100_000, 200_000, 400_000):
+        for cell in tiny:
+            yield cell.run("short length", tokens=tokens)
+    for cell in few[:2]:
+        yield cell.run("noise", tokens=usual, seed=1)
+    for cell in few[:1]:
+        for tokens in (800_000, 1_600_000):
+            for dropout in (0.0, 0.1):
+                for decay in (0.1, 0.3):
+                    yield cell.run("dropout and decay", tokens=tokens, dropout=dropout, weight_decay=decay)
 
 
 def _runs(cells: Sequence[Cell], others: Sequence[Cell], short: Sequence[Run]) -> Iterator[Run]:

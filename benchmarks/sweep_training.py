@@ -27,7 +27,6 @@ from quire.training.schedule import Schedule, ScheduleSettings
 from sweep_corpora import PackedCorpus, Row
 from sweep_grid import Run, model_config
 
-EVALUATIONS = 8
 SCORED_TOKENS = 16_384  # tokens scored at once
 
 
@@ -145,10 +144,14 @@ class Slot:
         device: "cpu" or "cuda".
         steps: of the longest run of the key.
         graph: whether to capture the step.
+        evaluations: of a run, the last one at its end.
     """
 
-    def __init__(self, run: Run, corpus: DeviceCorpus, device: str, steps: int, *, graph: bool) -> None:
+    def __init__(
+        self, run: Run, corpus: DeviceCorpus, device: str, steps: int, *, graph: bool, evaluations: int = 8
+    ) -> None:
         self.run, self.corpus, self.device, self.graph = run, corpus, device, graph
+        self.evaluations = evaluations
         self.stream = torch.cuda.Stream() if device == "cuda" else None
         self.events: deque[Any] = deque()
         self.ordered = (-1, 0)  # seed and steps of the windows that are on the device
@@ -170,7 +173,7 @@ class Slot:
             self.scored_counter = torch.zeros(1, dtype=torch.int64, device=device)
             self.row_numbers = torch.arange(self.scored_rows, device=device)
             self.total = torch.zeros((), dtype=torch.float64, device=device)
-            self.curve = torch.zeros(EVALUATIONS, dtype=torch.float64, device=device)
+            self.curve = torch.zeros(evaluations, dtype=torch.float64, device=device)
         self.optimizer = self._optimizer(run)
         roles = self.optimizer.parts
         self.matrices = [p for group in roles[0].param_groups for p in group["params"]]
@@ -255,7 +258,7 @@ class Slot:
         matrix, rate = factors * run.matrix_learning_rate, factors * run.learning_rate
         table = np.stack((matrix, rate, 1 - matrix * run.weight_decay, 1 - rate * run.weight_decay), axis=1)
         fresh = self.corpus.fresh_weights(run)
-        at = [round(steps * (k + 1) / EVALUATIONS) for k in range(EVALUATIONS)]
+        at = [round(steps * (k + 1) / self.evaluations) for k in range(self.evaluations)]
         self.evaluate_at = sorted(set(at) - {0})
         with self._on_stream(), torch.no_grad():
             for name, parameter in self.model.named_parameters():
