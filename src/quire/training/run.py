@@ -39,6 +39,7 @@ from quire.training.pace import time_step
 from quire.training.plan import Sizes, orthogonal_precision, plan_run, plan_tokens
 from quire.training.plan_ranks import check_profile, check_shard, for_ranks, of_all
 from quire.training.plots import draw
+from quire.training.prediction import Prediction, predict_run
 from quire.training.profile import profile_steps
 from quire.training.report import write_report
 from quire.training.tensorboard import check_tensorboard, with_events
@@ -133,7 +134,8 @@ def train(
         overwrite: replace a run that is there.
         profile: first find out where the time of a step goes; written to RUN/quire/profile, and told as "profile".
         shard: of the processes that torchrun started, each holds a slice of the model and not a copy.
-        listener: is called with each record of metrics, and with records of kind "stage", "plan", "note", "sample".
+        listener: is called with each record of metrics, and with those of kind "stage", "plan", "prediction", "note"
+            and "sample".
         ingest_progress: is called as `quire.ingest` calls its `progress`.
 
     Raises:
@@ -162,13 +164,16 @@ def train(
             # A run that is there is replaced when the new one is planned, not before: much can be wrong until then.
             staged = run / "quire" / "tokens.new"
             try:
-                config, reasons = _plan(opened, staged, given, tell, ranks)
+                config, reasons, foretold = _plan(opened, staged, given, tell, ranks)
                 _forget(run)
                 staged.rename(tokens_folder(run))
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
-            save_config(run, config, reasons, {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint})
+            source = {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint}
+            save_config(run, config, reasons, source, foretold.for_run_toml() if foretold else None)
             tell({"kind": "plan", "config": config, "reasons": reasons})
+            if foretold:
+                tell(foretold.record())
             return config, reasons
 
         config, reasons = ranks.lead(planned)
@@ -198,7 +203,10 @@ def plan_training(
     check_device(given.get("training", {}).get("device"))
     opened = _corpus(sources, Path(out), corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
     with tempfile.TemporaryDirectory(prefix="quire-plan-") as folder:
-        return _plan(opened, Path(folder) / "tokens", given, tell, ALONE)
+        config, reasons, foretold = _plan(opened, Path(folder) / "tokens", given, tell, ALONE)
+    if foretold:
+        tell(foretold.record())
+    return config, reasons
 
 
 def resume(
@@ -318,7 +326,7 @@ def _corpus(
 
 def _plan(
     corpus: Corpus, tokens: Path, given: Mapping[str, Any], tell: Listener, ranks: Ranks
-) -> tuple[RunConfig, Reasons]:
+) -> tuple[RunConfig, Reasons, Prediction | None]:
     tell({"kind": "stage", "text": "Learning the tokenizer and writing token shards"})
     token_plan = plan_tokens(corpus.num_bytes, given)
     data = prepare(corpus, tokens, token_plan[0])
@@ -338,7 +346,8 @@ def _plan(
         return time_step(model, share, precision, machine.device, optimizer_settings=moves)
 
     config, reasons = plan_run(sizes, of_all(machine, ranks), given, token_plan, measure)
-    return for_ranks(config, reasons, given, ranks)
+    config, reasons = for_ranks(config, reasons, given, ranks)
+    return config, reasons, predict_run(config, data)
 
 
 def _train(

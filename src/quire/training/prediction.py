@@ -1,0 +1,131 @@
+"""What a run is expected to reach, told before it is trained: bits per byte of its validation text, as a range.
+
+    L = g (c + A N^-a + B D^-b)
+
+- g: what 7-grams of bytes make of the same validation text (`quire.evaluation.baselines`): how hard the text is. It is
+  counted in seconds, and a text that is twice as hard for them is about twice as hard for a small model.
+- N: the parameters, in millions.
+- D: the tokens seen, in millions; where the text is seen several times, each further time counts for less:
+  U (1 + R (1 - exp(-r / R))) with U tokens of text, r the times after the first, and R = 15.4.
+
+A sum of two powers and a floor is the form of Hoffmann et al. 2022 (arXiv:2203.15556); R and the form of D are those of
+Muennighoff et al. 2023 (arXiv:2305.16264), section 5. The constants below were fitted by benchmarks/sweep_fit.py to the
+runs in docs/images/runs/sweep.jsonl; docs/decisions.md has the table.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from quire.evaluation.baselines import MOST_TRAIN_BYTES, MOST_VALIDATION_BYTES, SEPARATOR, NGram, split_bytes
+from quire.model.size import count_parameters
+from quire.tokens.dataset import TokenDataset
+from quire.training.config import RunConfig
+
+REPETITIONS = 15.4
+
+
+@dataclass(frozen=True)
+class Law:
+    """The constants of the formula above, and where they were measured.
+
+    Attributes:
+        floor, size, size_power, data, data_power: c, A, a, B, b.
+        error: the relative error that nine of ten runs stayed under when the law was fitted without their corpus.
+        sizes: the fewest and the most parameters of the runs.
+        tokens: likewise of the tokens that they saw.
+    """
+
+    floor: float
+    size: float
+    size_power: float
+    data: float
+    data_power: float
+    error: float
+    sizes: tuple[float, float]
+    tokens: tuple[float, float]
+
+
+LAW = Law(0.5, 0.1, 0.34, 0.1, 0.28, 0.05, (1.9e5, 8.7e5), (1e5, 2.5e6))
+
+# A run whose size or tokens lie further than so many doublings outside of the measured ones is not foretold at all.
+FURTHEST = 4.0
+# For each doubling outside, the range becomes wider by so much of itself: a choice, not a measurement.
+WIDENING = 0.5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Bits per byte that are expected, and the range that they should lie in."""
+
+    bits_per_byte: float
+    low: float
+    high: float
+    why: str
+
+    def record(self) -> dict[str, Any]:
+        """Return the record that listeners of a run are told."""
+        return {"kind": "prediction", **asdict(self)}
+
+    def for_run_toml(self) -> dict[str, float]:
+        """Return the figures under the names that they have in run.toml."""
+        values = {"": self.bits_per_byte, "_low": self.low, "_high": self.high}
+        return {f"predicted_bits_per_byte{name}": round(value, 4) for name, value in values.items()}
+
+
+def effective_tokens(seen: float, distinct: float) -> float:
+    """Return how many tokens of new text teach as much as `seen` tokens of a text that has `distinct` ones."""
+    if seen <= distinct:
+        return seen
+    again = seen / distinct - 1
+    return distinct * (1 + REPETITIONS * (1 - math.exp(-again / REPETITIONS)))
+
+
+def doublings_outside(parameters: float, seen: float, law: Law = LAW) -> float:
+    """Return how many doublings a run lies outside of the measured ones, in size or in tokens; 0 is among them."""
+    pairs = ((parameters, law.sizes), (seen, law.tokens))
+    return max(0.0, *(math.log2(edge) for value, (low, high) in pairs for edge in (low / value, value / high)))
+
+
+def predict(parameters: float, seen: float, distinct: float, ngram_bits: float, law: Law = LAW) -> Prediction | None:
+    """Return what a run should reach; None where it is too unlike the runs that the law was fitted to.
+
+    Args:
+        parameters: of the model.
+        seen: tokens of all steps.
+        distinct: tokens of the training text.
+        ngram_bits: bits per byte of 7-grams on the validation text.
+        law: the constants.
+    """
+    outside = doublings_outside(parameters, seen, law)
+    if outside > FURTHEST or ngram_bits <= 0:
+        return None
+    tokens = effective_tokens(seen, distinct)
+    terms = law.size * (parameters / 1e6) ** -law.size_power + law.data * (tokens / 1e6) ** -law.data_power
+    bits = ngram_bits * (law.floor + terms)
+    error = law.error * (1 + WIDENING * outside)
+    why = (
+        f"{parameters / 1e6:.2g}M parameters, {seen / 1e6:.2g}M tokens of a text of which 7-grams of bytes make"
+        f" {ngram_bits:.2f}"
+    )
+    if outside > 0.5:
+        why += f"; {outside:.1f} doublings outside of what was measured"
+    return Prediction(bits, bits * (1 - error), bits * (1 + error), why)
+
+
+def predict_run(config: RunConfig, data: TokenDataset, law: Law = LAW) -> Prediction | None:
+    """Return what the planned run should reach on the validation text of `data`; None where nothing can be said.
+
+    It counts n-grams, which takes a few seconds for the megabyte of text that is looked at.
+    """
+    t, parameters = config.training, count_parameters(config.model)
+    seen = t.steps * t.batch_size * config.model.context_length
+    if doublings_outside(parameters, seen, law) > FURTHEST:
+        return None
+    train = split_bytes(data.train, data.tokenizer, MOST_TRAIN_BYTES)
+    validation = split_bytes(data.validation, data.tokenizer, MOST_VALIDATION_BYTES)
+    num_bytes = len(validation) - validation.count(SEPARATOR)
+    difficulty = NGram(train).bits(validation) / num_bytes if num_bytes else 0.0
+    return predict(parameters, seen, data.train.num_tokens, difficulty, law)

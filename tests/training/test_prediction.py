@@ -1,0 +1,104 @@
+"""What the plan foretells: laws of the formula, and the way from the plan through run.toml to the report."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quire.settings import read_toml
+from quire.training.config import load_config, run_toml
+from quire.training.prediction import FURTHEST, LAW, REPETITIONS, doublings_outside, effective_tokens, predict
+from quire.training.report import predicted_bits_per_byte
+from quire.training.run import plan_training, resume, train
+
+counts = st.floats(1e3, 1e10)
+measured_sizes = st.floats(*LAW.sizes)
+measured_tokens = st.floats(*LAW.tokens)
+
+
+@given(counts, counts, st.floats(1.0, 10.0))
+def test_text_seen_again_teaches_less_and_never_without_bound(seen: float, distinct: float, more: float) -> None:
+    worth = effective_tokens(seen, distinct)
+    assert worth <= seen * (1 + 1e-9)
+    assert worth <= distinct * (1 + REPETITIONS) * (1 + 1e-9)
+    assert effective_tokens(seen * more, distinct) >= worth * (1 - 1e-9)
+    if seen <= distinct:
+        assert worth == seen
+
+
+def test_the_second_time_is_worth_nearly_as_much_as_the_first_the_fortieth_little() -> None:
+    first, second = effective_tokens(100, 100), effective_tokens(200, 100)
+    assert second - first == pytest.approx(100 * REPETITIONS * (1 - math.exp(-1 / REPETITIONS)))
+    assert 0.95 < (second - first) / 100 < 1
+    assert effective_tokens(4000, 100) - effective_tokens(3900, 100) < 10
+
+
+@given(measured_sizes, measured_tokens, st.floats(0.5, 8), st.floats(1.0, 4.0))
+def test_larger_models_and_more_tokens_are_never_foretold_worse(
+    parameters: float, seen: float, ngram: float, more: float
+) -> None:
+    here = predict(parameters, seen, seen, ngram)
+    assert here is not None
+    larger, longer = predict(parameters * more, seen, seen, ngram), predict(parameters, seen * more, seen * more, ngram)
+    assert larger is not None
+    assert longer is not None
+    assert larger.bits_per_byte <= here.bits_per_byte * (1 + 1e-9)
+    assert longer.bits_per_byte <= here.bits_per_byte * (1 + 1e-9)
+    twice = predict(parameters, seen, seen, 2 * ngram)
+    assert twice is not None
+    assert twice.bits_per_byte == pytest.approx(2 * here.bits_per_byte)
+
+
+@given(measured_sizes, measured_tokens, st.floats(0.1, FURTHEST - 0.01))
+def test_the_range_is_around_the_value_and_wider_where_nothing_was_measured(
+    parameters: float, seen: float, doublings: float
+) -> None:
+    inside = predict(parameters, seen, seen, 2.0)
+    outside = predict(LAW.sizes[1] * 2**doublings, seen, seen, 2.0)
+    assert inside is not None
+    assert outside is not None
+    assert inside.low < inside.bits_per_byte < inside.high
+    assert inside.high / inside.bits_per_byte - 1 == pytest.approx(LAW.error)
+    assert outside.high / outside.bits_per_byte > inside.high / inside.bits_per_byte
+    assert ("outside" in outside.why) == (doublings > 0.5)
+
+
+def test_nothing_is_foretold_far_from_what_was_measured() -> None:
+    among = (LAW.sizes[0], LAW.tokens[0])
+    assert doublings_outside(*among) == 0
+    assert doublings_outside(LAW.sizes[1] * 4, LAW.tokens[0] / 2) == pytest.approx(2)
+    for parameters, seen in ((LAW.sizes[1] * 100, among[1]), (among[0], LAW.tokens[0] / 100), (1e9, 1e12)):
+        assert predict(parameters, seen, seen, 2.0) is None
+
+
+def test_a_run_is_foretold_in_its_plan_its_folder_and_its_report(tmp_path: Path) -> None:
+    for number in range(6):
+        lines = [f"Sheet {line} of quire {number} has {line * number % 7} folds and a number.\n" for line in range(150)]
+        (tmp_path / "notes").mkdir(exist_ok=True)
+        (tmp_path / "notes" / f"{number}.txt").write_text("".join(lines))
+    parameters, tokens = {"hidden_size": 64, "num_layers": 3, "context_length": 64}, 8 * 16 * 64
+    assert doublings_outside(180_000, tokens) < FURTHEST
+    settings = {
+        "model": parameters,
+        "tokens": {"vocab_size": 300},
+        "training": {"steps": 8, "batch_size": 16, "precision": "float32", "sample_tokens": 0, "compile": False},
+    }
+    told: list[dict[str, Any]] = []
+    corpus, run = tmp_path / "corpus", tmp_path / "run"
+    plan_training(tmp_path / "notes", run, settings=settings, corpus=corpus, listener=told.append)
+    (planned,) = [record for record in told if record["kind"] == "prediction"]
+    trained = train(corpus, run, settings=settings, listener=told.append)
+    assert [record for record in told if record["kind"] == "prediction"] == [planned, planned]
+    saved = read_toml(run_toml(run))["plan"]
+    assert predicted_bits_per_byte(run) == saved["predicted_bits_per_byte"] == round(planned["bits_per_byte"], 4)
+    assert saved["predicted_bits_per_byte_low"] < saved["predicted_bits_per_byte_high"]
+    assert load_config(run)[0] == trained.config
+    low, high = (f"{saved[f'predicted_bits_per_byte_{end}']:.3f}" for end in ("low", "high"))
+    page = trained.report.read_text("utf-8")
+    assert f"foretold {saved['predicted_bits_per_byte']:.3f} ({low} to {high}): " in page
+    assert resume(run).steps == 8  # a run.toml with a prediction is one to go on with
