@@ -14,7 +14,7 @@ from quire.settings import read_toml
 from quire.training.config import load_config, run_toml
 from quire.training.prediction import FURTHEST, LAW, REPETITIONS, doublings_outside, effective_tokens, predict
 from quire.training.report import predicted_bits_per_byte
-from quire.training.run import plan_training, resume, train
+from quire.training.run import plan_training, train
 
 counts = st.floats(1e3, 1e10)
 measured_sizes = st.floats(*LAW.sizes)
@@ -65,7 +65,7 @@ def test_the_range_is_around_the_value_and_wider_where_nothing_was_measured(
     assert inside.low < inside.bits_per_byte < inside.high
     assert inside.high / inside.bits_per_byte - 1 == pytest.approx(LAW.error)
     assert outside.high / outside.bits_per_byte > inside.high / inside.bits_per_byte
-    assert ("outside" in outside.why) == (doublings > 0.5)
+    assert ("outside" in outside.why) == (doublings > 0.5) or doublings == pytest.approx(0.5)
 
 
 def test_nothing_is_foretold_far_from_what_was_measured() -> None:
@@ -76,29 +76,41 @@ def test_nothing_is_foretold_far_from_what_was_measured() -> None:
         assert predict(parameters, seen, seen, 2.0) is None
 
 
-def test_a_run_is_foretold_in_its_plan_its_folder_and_its_report(tmp_path: Path) -> None:
+class EnoughError(Exception):
+    """Ends a run before its first step."""
+
+
+def test_the_plan_of_a_run_foretells_it_and_its_folder_keeps_that(tmp_path: Path) -> None:
     for number in range(6):
         lines = [f"Sheet {line} of quire {number} has {line * number % 7} folds and a number.\n" for line in range(150)]
         (tmp_path / "notes").mkdir(exist_ok=True)
         (tmp_path / "notes" / f"{number}.txt").write_text("".join(lines))
-    parameters, tokens = {"hidden_size": 64, "num_layers": 3, "context_length": 64}, 8 * 16 * 64
-    assert doublings_outside(180_000, tokens) < FURTHEST
     settings = {
-        "model": parameters,
+        "model": {"hidden_size": 64, "num_layers": 3, "context_length": 64},
         "tokens": {"vocab_size": 300},
-        "training": {"steps": 8, "batch_size": 16, "precision": "float32", "sample_tokens": 0, "compile": False},
+        "training": {"steps": 100, "batch_size": 16, "precision": "float32", "compile": False},
     }
     told: list[dict[str, Any]] = []
+
+    def listen(record: dict[str, Any]) -> None:
+        if record["kind"] == "prediction":
+            told.append(record)
+            raise EnoughError
+
     corpus, run = tmp_path / "corpus", tmp_path / "run"
-    plan_training(tmp_path / "notes", run, settings=settings, corpus=corpus, listener=told.append)
-    (planned,) = [record for record in told if record["kind"] == "prediction"]
-    trained = train(corpus, run, settings=settings, listener=told.append)
-    assert [record for record in told if record["kind"] == "prediction"] == [planned, planned]
+    with pytest.raises(EnoughError):
+        plan_training(tmp_path / "notes", run, settings=settings, corpus=corpus, listener=listen)
+    with pytest.raises(EnoughError):
+        train(corpus, run, settings=settings, listener=listen)
+    first, second = told
+    assert first == second
+    assert 0 < first["low"] < first["bits_per_byte"] < first["high"]
+    names = {"predicted_bits_per_byte": "bits_per_byte", "_low": "low", "_high": "high"}
     saved = read_toml(run_toml(run))["plan"]
-    assert predicted_bits_per_byte(run) == saved["predicted_bits_per_byte"] == round(planned["bits_per_byte"], 4)
-    assert saved["predicted_bits_per_byte_low"] < saved["predicted_bits_per_byte_high"]
-    assert load_config(run)[0] == trained.config
-    low, high = (f"{saved[f'predicted_bits_per_byte_{end}']:.3f}" for end in ("low", "high"))
-    page = trained.report.read_text("utf-8")
-    assert f"foretold {saved['predicted_bits_per_byte']:.3f} ({low} to {high}): " in page
-    assert resume(run).steps == 8  # a run.toml with a prediction is one to go on with
+    assert set(saved) == {"predicted_bits_per_byte", "predicted_bits_per_byte_low", "predicted_bits_per_byte_high"}
+    for end, name in names.items():
+        key = end if end.startswith("p") else f"predicted_bits_per_byte{end}"
+        assert saved[key] == pytest.approx(first[name], abs=1e-4)
+    assert predicted_bits_per_byte(run) == saved["predicted_bits_per_byte"]
+    config, _, _ = load_config(run)  # a run.toml with a prediction is one to go on with
+    assert config.training.steps == 100

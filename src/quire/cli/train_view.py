@@ -94,7 +94,7 @@ class View:
         self.console.print(f"\n{size_table(record['config'].model)}\n")
 
     def show_prediction(self, record: Record) -> None:
-        self.console.print(f"{prediction_line(record)}\n", soft_wrap=True)
+        self.console.print(f"{prediction_line(record)}\n", soft_wrap=True, markup=False)
 
     def show_profile(self, record: Record) -> None:
         for line in record["profile"].lines():
