@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+ORDERS = (2, 3, 4, 5, 7)  # of the n-grams that tell how hard a text is
 SUFFIXES = (".txt", ".md", ".rst", ".py")
 
 
@@ -41,7 +42,7 @@ class PackedCorpus:
 
     Attributes:
         train, validation: the tokens of both splits.
-        facts: vocabulary, bytes and tokens of the splits, xz and n-gram baselines in bits per byte.
+        facts: vocabulary, bytes and tokens of the splits, xz and n-grams in bits per byte.
     """
 
     train: Row
@@ -110,6 +111,7 @@ def pack(out: Path, wanted: Sequence[tuple[str, int, Sequence[Path]]]) -> None:
     from quire.evaluation.baselines import compare_dataset
     from quire.tokens.shards import prepare
     from quire.training.plan import plan_tokens
+    from quire.training.prediction import difficulty
 
     arrays: dict[str, Any] = {}
     facts = {}
@@ -129,6 +131,7 @@ def pack(out: Path, wanted: Sequence[tuple[str, int, Sequence[Path]]]) -> None:
                 "train_bytes": data.train.num_bytes,
                 "validation_tokens": data.validation.num_tokens,
                 "validation_bytes": data.validation.num_bytes,
+                "ngrams": {order: round(difficulty(data, order), 4) for order in ORDERS},
                 "baselines": dataclasses.asdict(compare_dataset(data)),
             }
             print(json.dumps({name: facts[name]}), flush=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from quire.training.prediction import REPETITIONS, Law, effective_tokens, predict
+from quire.training.prediction import ORDER, REPETITIONS, Law, effective_bytes, predict
 
 Row = dict[str, Any]
 KEPT = (
@@ -39,7 +39,8 @@ KEPT = (
     "dropout",
     "seed",
     "train_tokens",
-    "ngram",
+    "train_bytes",
+    "ngrams",
     "final",
     "seconds",
     "device",
@@ -63,6 +64,12 @@ def main() -> None:
         print(table_of(rows, field))
     print(noise(rows))
     planned = [row for row in rows if is_planned(row)]
+    print(f"{len(planned)} of {len(rows)} runs have the settings of the plan; errors of the law on a corpus left out:")
+    for order in (2, 3, 4, 5, 7):
+        every = held_out_errors(planned, order)
+        means = ", ".join(f"{name} {sum(found) / len(found):+.1%}" for name, found in every.items())
+        size = np.sqrt(np.mean([error**2 for found in every.values() for error in found]))
+        print(f"{order}-grams: {size:.1%} in the root of the mean square; mean of {means}")
     law = with_error(planned)
     print(law)
     for row in planned:
@@ -85,15 +92,13 @@ def read(paths: Iterable[Path], corpora: Path | None) -> list[Row]:
                 continue
             if row["corpus"] in facts:
                 fact = facts[row["corpus"]]
-                row = {**row, "train_tokens": fact["train_tokens"], "ngram": round(fact["baselines"]["ngram"], 4)}
+                row = {**row, **{key: fact[key] for key in ("train_tokens", "train_bytes", "ngrams")}}
             rows.append({key: row[key] for key in KEPT if key in row})
     return rows
 
 
 def is_planned(row: Row) -> bool:
-    """Whether a run has the settings that the plan chose before the sweep, or is a recorded run of a plan."""
-    if row["question"] == "recorded":
-        return True
+    """Whether a run has the settings that the plan chose before the sweep."""
     scale = (max(row["parameters"], 800_000) / 800_000) ** (-1 / 3)
     often = row["epochs"] >= 8
     rates = row["matrix_learning_rate"] == 0.02 and abs(row["learning_rate"] - 0.006 * scale) < 1e-5
@@ -102,14 +107,19 @@ def is_planned(row: Row) -> bool:
     return rates and decays and abs(row["batch"] * row["context"] / tokens - 1) < 0.2
 
 
-def fit(rows: Sequence[Row]) -> Law:
-    """Return the law with the least squares of relative errors on `rows`."""
+def seen_bytes(row: Row) -> float:
+    """Return how much text a run saw."""
+    return float(row["tokens"] * row["train_bytes"] / row["train_tokens"])
+
+
+def fit(rows: Sequence[Row], order: int = ORDER) -> Law:
+    """Return the law with the least squares of relative errors on `rows`, given n-grams of `order` bytes."""
     parameters = np.array([row["parameters"] for row in rows]) / 1e6
-    tokens = np.array([effective_tokens(row["tokens"], row["train_tokens"]) for row in rows]) / 1e6
-    target = np.array([row["final"] / row["ngram"] for row in rows])
+    text = np.array([effective_bytes(seen_bytes(row), row["train_bytes"]) for row in rows]) / 1e6
+    target = np.array([row["final"] / row["ngrams"][str(order)] for row in rows])
     best: tuple[float, tuple[float, ...]] | None = None
     for size_power, data_power in itertools.product(POWERS, POWERS):
-        columns = np.stack((np.ones(len(rows)), parameters**-size_power, tokens**-data_power), axis=1)
+        columns = np.stack((np.ones(len(rows)), parameters**-size_power, text**-data_power), axis=1)
         error, factors = _positive_least_squares(columns / target[:, None], np.ones(len(rows)))
         if best is None or error < best[0]:
             best = (error, (*factors, size_power, data_power))
@@ -123,7 +133,7 @@ def fit(rows: Sequence[Row]) -> Law:
         data_power,
         error=0.0,
         sizes=(min(row["parameters"] for row in rows), max(row["parameters"] for row in rows)),
-        tokens=(min(row["tokens"] for row in rows), max(row["tokens"] for row in rows)),
+        bytes_seen=(min(map(seen_bytes, rows)), max(map(seen_bytes, rows))),
     )
 
 
@@ -146,19 +156,24 @@ def _positive_least_squares(columns: Any, target: Any) -> tuple[float, Any]:
     return best
 
 
-def foretell(row: Row, law: Law) -> float:
+def foretell(row: Row, law: Law, order: int = ORDER) -> float:
     """Return what `law` foretells of a run."""
-    found = predict(row["parameters"], row["tokens"], row["train_tokens"], row["ngram"], law)
+    found = predict(row["parameters"], seen_bytes(row), row["train_bytes"], row["ngrams"][str(order)], law)
     return found.bits_per_byte if found else float("nan")
 
 
-def held_out_errors(rows: Sequence[Row]) -> dict[str, list[float]]:
-    """Return for each corpus the relative errors of the law that was fitted to all others."""
+def held_out_errors(rows: Sequence[Row], order: int = ORDER) -> dict[str, list[float]]:
+    """Return for each text the relative errors of the law that was fitted to all others; cuts of one text are one."""
     errors = {}
-    for corpus in sorted({row["corpus"] for row in rows}):
-        law = fit([row for row in rows if row["corpus"] != corpus])
-        errors[corpus] = [foretell(row, law) / row["final"] - 1 for row in rows if row["corpus"] == corpus]
+    for text in sorted({text_of(row) for row in rows}):
+        law = fit([row for row in rows if text_of(row) != text], order)
+        errors[text] = [foretell(row, law, order) / row["final"] - 1 for row in rows if text_of(row) == text]
     return errors
+
+
+def text_of(row: Row) -> str:
+    """Return what text a corpus is of: its name without the megabytes."""
+    return str(row["corpus"]).rpartition("-")[0]
 
 
 def with_error(rows: Sequence[Row]) -> Law:
@@ -166,8 +181,6 @@ def with_error(rows: Sequence[Row]) -> Law:
     from dataclasses import replace
 
     errors = held_out_errors(rows)
-    for corpus, found in errors.items():
-        print(f"fitted without {corpus}: {', '.join(f'{error:+.1%}' for error in found)}")
     sizes = sorted(abs(error) for found in errors.values() for error in found)
     return replace(fit(rows), error=round(float(np.quantile(sizes, 0.9)), 4))
 
@@ -194,7 +207,7 @@ def table_of_runs(rows: Sequence[Row]) -> str:
 
 def table_of(rows: Sequence[Row], field: str) -> str:
     """Return the runs that differ in `field` alone as a table of Markdown: a line for each set of such runs."""
-    ignored = {field, "question", "final", "seconds", "device", "epochs", "tokens", "steps", "recorded"}
+    ignored = {field, "question", "final", "seconds", "device", "epochs", "tokens", "steps", "recorded", "ngrams"}
     if field == "batch":
         ignored |= {"learning_rate", "matrix_learning_rate"}
     groups: dict[tuple[Any, ...], dict[Any, float]] = defaultdict(dict)
@@ -217,7 +230,7 @@ def noise(rows: Sequence[Row]) -> str:
     """Return by how much runs differ that differ in their seed alone."""
     groups: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in rows:
-        skipped = ("question", "final", "seconds", "seed", "device", "recorded")
+        skipped = ("question", "final", "seconds", "seed", "device", "recorded", "ngrams")
         groups[tuple(row[name] for name in KEPT if name in row and name not in skipped)].append(row["final"])
     spread = [max(found) - min(found) for found in groups.values() if len(found) > 1]
     if not spread:

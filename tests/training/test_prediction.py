@@ -12,34 +12,34 @@ from hypothesis import strategies as st
 
 from quire.settings import read_toml
 from quire.training.config import load_config, run_toml
-from quire.training.prediction import FURTHEST, LAW, REPETITIONS, doublings_outside, effective_tokens, predict
+from quire.training.prediction import FURTHEST, LAW, REPETITIONS, doublings_outside, effective_bytes, predict
 from quire.training.report import predicted_bits_per_byte
 from quire.training.run import plan_training, train
 
 counts = st.floats(1e3, 1e10)
 measured_sizes = st.floats(*LAW.sizes)
-measured_tokens = st.floats(*LAW.tokens)
+measured_text = st.floats(*LAW.bytes_seen)
 
 
 @given(counts, counts, st.floats(1.0, 10.0))
 def test_text_seen_again_teaches_less_and_never_without_bound(seen: float, distinct: float, more: float) -> None:
-    worth = effective_tokens(seen, distinct)
+    worth = effective_bytes(seen, distinct)
     assert worth <= seen * (1 + 1e-9)
     assert worth <= distinct * (1 + REPETITIONS) * (1 + 1e-9)
-    assert effective_tokens(seen * more, distinct) >= worth * (1 - 1e-9)
+    assert effective_bytes(seen * more, distinct) >= worth * (1 - 1e-9)
     if seen <= distinct:
         assert worth == seen
 
 
 def test_the_second_time_is_worth_nearly_as_much_as_the_first_the_fortieth_little() -> None:
-    first, second = effective_tokens(100, 100), effective_tokens(200, 100)
+    first, second = effective_bytes(100, 100), effective_bytes(200, 100)
     assert second - first == pytest.approx(100 * REPETITIONS * (1 - math.exp(-1 / REPETITIONS)))
     assert 0.95 < (second - first) / 100 < 1
-    assert effective_tokens(4000, 100) - effective_tokens(3900, 100) < 10
+    assert effective_bytes(4000, 100) - effective_bytes(3900, 100) < 10
 
 
-@given(measured_sizes, measured_tokens, st.floats(0.5, 8), st.floats(1.0, 4.0))
-def test_larger_models_and_more_tokens_are_never_foretold_worse(
+@given(measured_sizes, measured_text, st.floats(0.5, 8), st.floats(1.0, 4.0))
+def test_larger_models_and_more_text_are_never_foretold_worse(
     parameters: float, seen: float, ngram: float, more: float
 ) -> None:
     here = predict(parameters, seen, seen, ngram)
@@ -54,7 +54,7 @@ def test_larger_models_and_more_tokens_are_never_foretold_worse(
     assert twice.bits_per_byte == pytest.approx(2 * here.bits_per_byte)
 
 
-@given(measured_sizes, measured_tokens, st.floats(0.1, FURTHEST - 0.01))
+@given(measured_sizes, measured_text, st.floats(0.1, FURTHEST - 0.01))
 def test_the_range_is_around_the_value_and_wider_where_nothing_was_measured(
     parameters: float, seen: float, doublings: float
 ) -> None:
@@ -69,10 +69,10 @@ def test_the_range_is_around_the_value_and_wider_where_nothing_was_measured(
 
 
 def test_nothing_is_foretold_far_from_what_was_measured() -> None:
-    among = (LAW.sizes[0], LAW.tokens[0])
+    among = (LAW.sizes[0], LAW.bytes_seen[0])
     assert doublings_outside(*among) == 0
-    assert doublings_outside(LAW.sizes[1] * 4, LAW.tokens[0] / 2) == pytest.approx(2)
-    for parameters, seen in ((LAW.sizes[1] * 100, among[1]), (among[0], LAW.tokens[0] / 100), (1e9, 1e12)):
+    assert doublings_outside(LAW.sizes[1] * 4, LAW.bytes_seen[0] / 2) == pytest.approx(2)
+    for parameters, seen in ((LAW.sizes[1] * 100, among[1]), (among[0], LAW.bytes_seen[0] / 100), (1e9, 1e12)):
         assert predict(parameters, seen, seen, 2.0) is None
 
 

@@ -89,16 +89,17 @@ def test_no_run_of_the_grid_is_there_twice_and_the_first_are_those_of_the_plan()
 
 
 def test_the_fit_finds_the_law_that_made_the_numbers() -> None:
-    from quire.training.prediction import LAW, predict
+    from quire.training.prediction import LAW, ORDER, predict
     from sweep_fit import fit, foretell
 
-    law = dataclasses.replace(LAW, floor=0.4, size=0.1, size_power=0.3, data=0.2, data_power=0.5)
+    law = dataclasses.replace(LAW, floor=0.4, size=0.1, size_power=0.3, data=0.2, data_power=0.5, sizes=(1, 1e9))
     rows = []
     for parameters in (2e5, 5e5, 9e5):
         for tokens in (1e5, 4e5, 2e6):
-            for corpus, distinct, ngram in (("a", 1e5, 1.8), ("b", 5e6, 2.4)):
-                row = {"parameters": parameters, "tokens": tokens, "train_tokens": distinct, "ngram": ngram}
-                made = predict(parameters, tokens, distinct, ngram, dataclasses.replace(law, sizes=(1, 1e9)))
+            for corpus, distinct, bits in (("a-0.2", 1e5, 1.8), ("b-10", 5e6, 2.4)):
+                row = {"parameters": parameters, "tokens": tokens, "train_tokens": distinct}
+                row |= {"train_bytes": 2 * distinct, "ngrams": {str(ORDER): bits}}
+                made = predict(parameters, 2 * tokens, 2 * distinct, bits, law)
                 assert made is not None
                 rows.append({**row, "corpus": corpus, "final": made.bits_per_byte})
     found = fit(rows)

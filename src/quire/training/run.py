@@ -39,7 +39,7 @@ from quire.training.pace import time_step
 from quire.training.plan import Sizes, orthogonal_precision, plan_run, plan_tokens
 from quire.training.plan_ranks import check_profile, check_shard, for_ranks, of_all
 from quire.training.plots import draw
-from quire.training.prediction import Prediction, predict_run
+from quire.training.prediction import predict_run, tell_prediction
 from quire.training.profile import profile_steps
 from quire.training.report import write_report
 from quire.training.tensorboard import check_tensorboard, with_events
@@ -164,7 +164,8 @@ def train(
             # A run that is there is replaced when the new one is planned, not before: much can be wrong until then.
             staged = run / "quire" / "tokens.new"
             try:
-                config, reasons, foretold = _plan(opened, staged, given, tell, ranks)
+                config, reasons = _plan(opened, staged, given, tell, ranks)
+                foretold = predict_run(config, TokenDataset.open(staged))
                 _forget(run)
                 staged.rename(tokens_folder(run))
             finally:
@@ -172,8 +173,7 @@ def train(
             source = {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint}
             save_config(run, config, reasons, source, foretold.for_run_toml() if foretold else None)
             tell({"kind": "plan", "config": config, "reasons": reasons})
-            if foretold:
-                tell(foretold.record())
+            tell_prediction(foretold, tell)
             return config, reasons
 
         config, reasons = ranks.lead(planned)
@@ -203,9 +203,8 @@ def plan_training(
     check_device(given.get("training", {}).get("device"))
     opened = _corpus(sources, Path(out), corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
     with tempfile.TemporaryDirectory(prefix="quire-plan-") as folder:
-        config, reasons, foretold = _plan(opened, Path(folder) / "tokens", given, tell, ALONE)
-    if foretold:
-        tell(foretold.record())
+        config, reasons = _plan(opened, Path(folder) / "tokens", given, tell, ALONE)
+        tell_prediction(predict_run(config, TokenDataset.open(Path(folder) / "tokens")), tell)
     return config, reasons
 
 
@@ -326,7 +325,7 @@ def _corpus(
 
 def _plan(
     corpus: Corpus, tokens: Path, given: Mapping[str, Any], tell: Listener, ranks: Ranks
-) -> tuple[RunConfig, Reasons, Prediction | None]:
+) -> tuple[RunConfig, Reasons]:
     tell({"kind": "stage", "text": "Learning the tokenizer and writing token shards"})
     token_plan = plan_tokens(corpus.num_bytes, given)
     data = prepare(corpus, tokens, token_plan[0])
@@ -346,8 +345,7 @@ def _plan(
         return time_step(model, share, precision, machine.device, optimizer_settings=moves)
 
     config, reasons = plan_run(sizes, of_all(machine, ranks), given, token_plan, measure)
-    config, reasons = for_ranks(config, reasons, given, ranks)
-    return config, reasons, predict_run(config, data)
+    return for_ranks(config, reasons, given, ranks)
 
 
 def _train(
