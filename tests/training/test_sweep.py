@@ -92,7 +92,7 @@ def test_the_fit_finds_the_law_that_made_the_numbers() -> None:
     from quire.training.prediction import LAW, ORDER, predict
     from sweep_fit import fit, foretell
 
-    law = dataclasses.replace(LAW, floor=0.4, size=0.1, size_power=0.3, data=0.2, data_power=0.5, sizes=(1, 1e9))
+    law = dataclasses.replace(LAW, factor=1.2, size_power=0.3, data_power=0.5, sizes=(1, 1e9))
     rows = []
     for parameters in (2e5, 5e5, 9e5):
         for tokens in (1e5, 4e5, 2e6):
@@ -103,13 +103,13 @@ def test_the_fit_finds_the_law_that_made_the_numbers() -> None:
                 assert made is not None
                 rows.append({**row, "corpus": corpus, "final": made.bits_per_byte})
     found = fit(rows)
-    assert (found.size_power, found.data_power) == (0.3, 0.5)
+    assert (found.factor, found.size_power, found.data_power) == pytest.approx((1.2, 0.3, 0.5))
     assert [foretell(row, found) for row in rows] == pytest.approx([row["final"] for row in rows], rel=1e-6)
 
 
 def test_the_law_of_the_plan_is_what_the_recorded_runs_give() -> None:
     from quire.training.prediction import LAW
-    from sweep_fit import is_planned, read, with_error
+    from sweep_fit import read, with_error
 
-    found = with_error([row for row in read([RUNS], None) if is_planned(row)])
+    found = with_error([row for row in read([RUNS], None) if row["planned"]])
     assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(LAW), rel=1e-3)
