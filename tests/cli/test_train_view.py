@@ -121,6 +121,12 @@ def test_validations_and_samples_stand_in_the_log() -> None:
     assert "[b]word" in told[1]
 
 
+def test_what_the_plan_expects_is_told_in_one_line_with_its_range() -> None:
+    record = {"kind": "prediction", "bits_per_byte": 2.079, "low": 1.9, "high": 2.2567, "why": "0.87M [parameters]"}
+    (line,) = [line for line in log_of([record]) if line]
+    assert line == "expected: 2.08 bits per byte of the validation text, 1.90 to 2.26 (0.87M [parameters])"
+
+
 def test_a_step_that_was_not_taken_and_a_return_are_no_lines_of_their_own() -> None:
     back = [train(10, 1.0), {"kind": "skip", "step": 11, "reason": "wild"}, {"kind": "return", "step": 8}]
     figures = figures_of(train(10, 1.0), validation(10, 1.5), train(9, 2.0, loss=math.nan))

@@ -119,6 +119,15 @@ def test_what_the_plan_foretold_stands_beside_what_came(run: Path, trained: Trai
     assert f"<b>{came}</b>" in page
 
 
+def test_the_range_that_the_plan_foretold_is_told(run: Path, trained: TrainedRun) -> None:
+    ends = "".join(
+        f"predicted_bits_per_byte{end} = {value}\n" for end, value in (("", 2), ("_low", 1.5), ("_high", 2.5))
+    )
+    run_toml(run).write_text(f"{run_toml(run).read_text('utf-8')}\n[plan]\n{ends}")
+    off = trained.score.bits_per_byte / 2 - 1
+    assert f"The plan foretold 2.000 (1.500 to 2.500): {off:+.1%} off." in plain(again(run, trained))
+
+
 def test_a_foretelling_among_the_reasons_counts_too(run: Path) -> None:
     text = run_toml(run).read_text("utf-8")
     run_toml(run).write_text(text.replace("[reasons]", "[reasons]\npredicted_bits_per_byte = 1.5"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -321,7 +321,7 @@ def _plan_here(
     no_ocr: bool,
     as_json: bool,
 ) -> None:
-    from quire.cli.train_view import View
+    from quire.cli.train_view import View, prediction_line
     from quire.corpus.settings import IngestSettings
     from quire.model.size import count_flops, count_parameters, size_table
     from quire.settings import build, read_toml, with_assignments
@@ -329,9 +329,17 @@ def _plan_here(
     from quire.training.run import plan_training
 
     settings = read_toml(config) if config is not None else {}
-    for table in ("source", "reasons"):  # so that a run.toml can be given as it is
+    for table in ("source", "plan", "reasons"):  # so that a run.toml can be given as it is
         settings.pop(table, None)
     view = View()
+    foretold: dict[str, Any] = {}
+
+    def listen(record: dict[str, Any]) -> None:
+        if record["kind"] == "prediction":
+            foretold.update(record)
+        else:
+            view.show(record)
+
     try:
         planned, reasons = plan_training(
             sources,
@@ -340,7 +348,7 @@ def _plan_here(
             settings=with_assignments(settings, assignments),
             ingest_settings=build(IngestSettings, {"read": {"ocr": not no_ocr}}, where="--no-ocr"),
             corpus=corpus,
-            listener=view.show,
+            listener=listen,
             ingest_progress=view.ingest,
         )
     finally:
@@ -351,6 +359,7 @@ def _plan_here(
             "flops_per_token": count_flops(planned.model, planned.model.context_length, training=True),
             "config": planned.model_dump(mode="json"),
             "reasons": reasons,
+            "predicted_bits_per_byte": foretold.get("bits_per_byte"),
         }
         print(json.dumps(report))
         return
@@ -359,3 +368,5 @@ def _plan_here(
     for key, value, reason in rows:
         print(f"{key:<{first}}  {value:>{second}}  {reason}")
     print(f"\n{size_table(planned.model)}")
+    if foretold:
+        print(f"\n{prediction_line(foretold)}")

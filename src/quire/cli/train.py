@@ -77,7 +77,7 @@ def command(
     from quire.training.run import train
 
     settings = read_toml(config) if config is not None else {}
-    for table in ("source", "reasons"):  # so that a run.toml can be given as it is
+    for table in ("source", "plan", "reasons"):  # so that a run.toml can be given as it is
         settings.pop(table, None)
     if steps is not None:
         settings = merge(settings, {"training": {"steps": steps, "minutes": None}})

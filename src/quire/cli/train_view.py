@@ -29,6 +29,14 @@ LINE_GROWTH = 0.1
 PACE_RECORDS = 20  # what is left is told from the pace of the last so many records
 
 
+def prediction_line(record: Record) -> str:
+    """Return in one sentence what the plan expects of a run; the record is that of kind "prediction"."""
+    return (
+        f"expected: {record['bits_per_byte']:.2f} bits per byte of the validation text,"
+        f" {record['low']:.2f} to {record['high']:.2f} ({record['why']})"
+    )
+
+
 class View:
     """Shows a training run on stderr: stages, account, plan, live figures, evaluations; the result on stdout."""
 
@@ -84,6 +92,9 @@ class View:
             table.add_row(key, escape(value), escape(reason))
         self.console.print(table)
         self.console.print(f"\n{size_table(record['config'].model)}\n")
+
+    def show_prediction(self, record: Record) -> None:
+        self.console.print(f"{prediction_line(record)}\n", soft_wrap=True, markup=False)
 
     def show_profile(self, record: Record) -> None:
         for line in record["profile"].lines():

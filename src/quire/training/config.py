@@ -99,14 +99,28 @@ def run_toml(run: Path) -> Path:
     return run / "quire" / "run.toml"
 
 
-def save_config(run: Path, config: RunConfig, reasons: Mapping[str, str], source: Mapping[str, Any]) -> None:
+def save_config(
+    run: Path,
+    config: RunConfig,
+    reasons: Mapping[str, str],
+    source: Mapping[str, Any],
+    foretold: Mapping[str, float] | None = None,
+) -> None:
     """Write the configuration, the plan's reason for each value, and where the text came from.
+
+    Args:
+        run: the run folder.
+        config: every setting.
+        reasons: by setting, such as "model.hidden_size".
+        source: what identifies the text.
+        foretold: what the plan expects of the run, by name: `predicted_bits_per_byte` is what the report shows.
 
     Raises:
         QuireError: the file cannot be written.
     """
     content = {
         "source": dict(source),
+        **({"plan": dict(foretold)} if foretold else {}),
         **config.model_dump(mode="json", exclude_none=True),
         "reasons": dict(reasons),
     }
@@ -124,6 +138,7 @@ def load_config(run: Path) -> tuple[RunConfig, dict[str, str], dict[str, Any]]:
     try:
         content = read_toml(path)
         reasons, source = content.pop("reasons", {}), content.pop("source", {})
+        content.pop("plan", None)
         content.get("training", {}).setdefault("minutes", None)
         return build(RunConfig, content, where=str(path)), reasons, source
     except UsageError as error:

@@ -97,6 +97,15 @@ def predicted_bits_per_byte(run: Path) -> float | None:
     return None
 
 
+def _predicted_range(run: Path) -> str:
+    """Return the range that the plan foretold, as words; nothing where it told none."""
+    plan = read_toml(run_toml(run)).get("plan", {}) if run_toml(run).exists() else {}
+    low, high = (plan.get(f"predicted_bits_per_byte_{end}") for end in ("low", "high"))
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+        return f" ({low:.3f} to {high:.3f})"
+    return ""
+
+
 def _made(starts: Sequence[Mapping[str, Any]]) -> str:
     if not starts:
         return "A run of quire"
@@ -141,7 +150,10 @@ def _measured_against(run: Path, score: Score) -> str:
         f'<i class="{kind}" style="width:{100 * value / most:.1f}%"></i><b>{value:.3f}</b></div>'
         for name, value, kind in bars
     )
-    off = f" The plan foretold {predicted:.3f}: {score.bits_per_byte / predicted - 1:+.1%} off." if predicted else ""
+    off = ""
+    if predicted:
+        error = score.bits_per_byte / predicted - 1
+        off = f" The plan foretold {predicted:.3f}{_predicted_range(run)}: {error:+.1%} off."
     return (
         f"<h2>Measured against</h2>\n<p>Bits per byte of the validation text, lower is better.{off}</p>\n"
         f'<div class="bars">{rows}</div>\n{note}'

@@ -40,6 +40,7 @@ from quire.training.pace import time_step
 from quire.training.plan import Sizes, orthogonal_precision, plan_run, plan_tokens
 from quire.training.plan_ranks import check_profile, check_shard, for_ranks, of_all
 from quire.training.plots import draw
+from quire.training.prediction import predict_run, tell_prediction
 from quire.training.profile import profile_steps
 from quire.training.report import write_report
 from quire.training.tensorboard import check_tensorboard, with_events
@@ -134,7 +135,8 @@ def train(
         overwrite: replace a run that is there.
         profile: first find out where the time of a step goes; written to RUN/quire/profile, and told as "profile".
         shard: of the processes that torchrun started, each holds a slice of the model and not a copy.
-        listener: is called with each record of metrics, and with records of kind "stage", "plan", "note", "sample".
+        listener: is called with each record of metrics, and with those of kind "stage", "plan", "prediction", "note"
+            and "sample".
         ingest_progress: is called as `quire.ingest` calls its `progress`.
 
     Raises:
@@ -164,12 +166,15 @@ def train(
             staged = run / "quire" / "tokens.new"
             try:
                 config, reasons = _plan(opened, staged, given, tell, ranks)
+                foretold = predict_run(config, TokenDataset.open(staged))
                 _forget(run)
                 staged.rename(tokens_folder(run))
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
-            save_config(run, config, reasons, {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint})
+            source = {"corpus": str(opened.path.resolve()), "fingerprint": opened.fingerprint}
+            save_config(run, config, reasons, source, foretold.for_run_toml() if foretold else None)
             tell({"kind": "plan", "config": config, "reasons": reasons})
+            tell_prediction(foretold, tell)
             return config, reasons
 
         config, reasons = ranks.lead(planned)
@@ -199,7 +204,9 @@ def plan_training(
     check_device(given.get("training", {}).get("device"))
     opened = _corpus(sources, Path(out), corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
     with tempfile.TemporaryDirectory(prefix="quire-plan-") as folder:
-        return _plan(opened, Path(folder) / "tokens", given, tell, ALONE)
+        config, reasons = _plan(opened, Path(folder) / "tokens", given, tell, ALONE)
+        tell_prediction(predict_run(config, TokenDataset.open(Path(folder) / "tokens")), tell)
+    return config, reasons
 
 
 def resume(
