@@ -68,6 +68,29 @@ def test_a_corpus(made):
     assert corpus.fingerprint in printed
 
 
+def test_it_says_whether_bytes_are_those_of_the_words_or_of_what_holds_them(tmp_path):
+    (tmp_path / "in").mkdir()
+    text = "的一是不了 frogs of the pond " * 9
+    (tmp_path / "in" / "a.txt").write_bytes(text.encode("gb18030"))
+    (tmp_path / "in" / "b.txt").write_bytes(("wide " * 9 + "pond").encode("utf-16"))
+    ingest(tmp_path / "in", tmp_path / "corpus", build(IngestSettings, {"pool": {"workers": 1}}))
+    printed = show(tmp_path / "corpus", "--find", "pond").stdout
+    size = len(text.encode("gb18030"))
+    assert f"a.txt, within bytes 0 to {size}, characters 19 to 23 of document 0" in printed
+    assert "b.txt, bytes 92 to 100, characters 45 to 49 of document 1" in printed
+
+
+def test_a_locked_file_opens_with_its_password(tmp_path):
+    path = tmp_path / "locked.pdf"
+    path.write_bytes(pdf([printed(["A page of words that nobody", "may read without the key."])], password="sesame"))
+    told = facts(path)
+    assert told["outcome"] == "failed"
+    assert "password" in told["reason"]
+    told = facts(path, "--password", "sesame")
+    assert told["outcome"] == "kept"
+    assert "without the key" in told["text"]
+
+
 def test_words_are_found_with_their_files(made):
     told = facts(made / "corpus", "--find", "chapter  3.")
     (hit,) = told["hits"]

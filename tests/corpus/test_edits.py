@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.corpus.edits import Edit, disjoint, edited
+from quire.corpus.edits import ByteCounter, Edit, disjoint, edited
 from quire.documents.document import Document, Span
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="#"), min_size=1, max_size=60)
@@ -70,9 +70,39 @@ def test_single_byte_encodings_are_cut_exactly_and_others_keep_the_bytes_of_the_
     edits = [Edit(0, 5, "rule")]
     assert edited(latin, edits).pages == (Span(0, 5, None, 5, 10),)
     wide = Document(text, "x", "text/plain", "", pages=(Span(0, 10, None, 2, 22),))
-    assert edited(wide, edits).pages == (Span(0, 5, None, 2, 22),)
+    assert edited(wide, edits).pages == (Span(0, 5, None, 12, 22),)
+    other = Document(text, "x", "text/plain", "", pages=(Span(0, 10, None, 0, 17),))
+    assert edited(other, edits).pages == (Span(0, 5, None, 0, 17),)
     paged = Document(text, "x", "application/pdf", "", pages=(Span(0, 5, 1), Span(5, 10, 2)))
     assert edited(paged, edits).pages == (Span(0, 5, 2),)
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1), st.sampled_from(["utf-8-sig", "utf-16", "utf-32"]), st.data())
+def test_behind_a_byte_order_mark_the_bytes_of_any_part_are_exact(text, encoding, data):
+    text = text.removeprefix("\ufeff") or "x"
+    held = text.encode(encoding)
+    (start, end) = sorted(data.draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
+    mark = {"utf-8-sig": 3, "utf-16": 2, "utf-32": 4}[encoding]
+    counter = ByteCounter(text, Span(0, len(text), None, mark, len(held)))
+    assert counter.exact
+    first, last = counter.of(start, end)
+    assert (held[:mark] + held[first:last]).decode(encoding) == text[start:end]
+
+
+def test_a_number_of_bytes_that_fits_two_encodings_is_told_by_where_it_begins():
+    text = "a€" * 3 + "b"  # a and € have 1 and 3 bytes in UTF-8, 2 and 2 in UTF-16
+    held = text[:6].encode("utf-16")
+    assert len(held) - 2 == len(text[:6].encode())
+    assert ByteCounter(text, Span(0, 6, None, 2, 14)).of(1, 2) == (4, 6)
+    assert ByteCounter(text, Span(0, 6, None, 0, 12)).of(1, 2) == (1, 4)
+
+
+def test_a_part_whose_bytes_fit_two_encodings_is_told_by_another_part():
+    text = "a€b"
+    either = Span(0, 2, None, 50, 54)
+    assert ByteCounter(text, either).of(1, 2) == (51, 54)
+    assert ByteCounter(text, either, [either, Span(2, 3, None, 60, 62)]).of(1, 2) == (52, 54)
+    assert ByteCounter(text, either, [either, Span(2, 3, None, 60, 61)]).of(1, 2) == (51, 54)
 
 
 def test_nothing_to_do_gives_the_same_document():

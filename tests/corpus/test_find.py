@@ -19,6 +19,8 @@ from quire.errors import UsageError
 FILES = {
     "a.txt": "Größe: the quick\nbrown fox.\n\nThe QUICK  brown dog; thequick brown.\n",
     "b/latin.txt": ("é" * 30 + " the quick brown bird " + "è" * 10).encode("latin-1"),
+    "b/wide.txt": ("€ the quick brown cat, " * 40 + "ü").encode("utf-16"),
+    "b/xgbk.txt": ("的一是不了 the quick brown hen " * 9).encode("gb18030"),
     "c.zip": zipped({"in/d.txt": "nothing here", "e.txt": "ü the quick brown end"}),
 }
 
@@ -36,6 +38,8 @@ def test_every_hit_has_its_file_member_bytes_and_context(corpus):
         ("a.txt", None, "the quick\nbrown"),
         ("a.txt", None, "The QUICK  brown"),
         ("b/latin.txt", None, "the quick brown"),
+        *[("b/wide.txt", None, "the quick brown")] * 40,
+        *[("b/xgbk.txt", None, "the quick brown")] * 9,
         ("c.zip", "e.txt", "the quick brown"),
     ]
     for hit in hits:
@@ -43,7 +47,13 @@ def test_every_hit_has_its_file_member_bytes_and_context(corpus):
         assert text[hit.start : hit.end] == hit.text
         assert text[max(0, hit.start - 60) : hit.start] == hit.before
         assert text[hit.end : hit.end + 60] == hit.after
-    one, two, latin, member = hits
+    one, two, latin, *wide, member = hits
+    wide, other = wide[:40], wide[40:]
+    for hit in wide:
+        assert FILES["b/wide.txt"][hit.byte_start : hit.byte_end].decode("utf-16-le") == hit.text
+    for hit in other:
+        assert (hit.exact, hit.byte_start, hit.byte_end) == (False, 0, len(FILES["b/xgbk.txt"]))
+    assert all(hit.exact for hit in (one, two, latin, *wide, member))
     for hit, data, encoding in (
         (one, FILES["a.txt"].encode(), "utf-8"),
         (two, FILES["a.txt"].encode(), "utf-8"),
@@ -87,6 +97,7 @@ def test_all_hits_are_found_whatever_the_row_groups(tmp_path_factory, several, w
     for hit in hits:
         text = several[hit.document]
         data = b"-------" + text.encode()
+        assert hit.exact
         assert data[hit.byte_start : hit.byte_end].decode() == hit.text
         cut = len(text) // 2
         assert hit.page == (1 if hit.start < cut else 2)

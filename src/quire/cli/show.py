@@ -13,7 +13,7 @@ import typer
 
 from quire.cli.printable import printable
 from quire.errors import FormatError, ReadError, UsageError
-from quire.settings import read_toml
+from quire.settings import build, read_toml
 
 if TYPE_CHECKING:
     from quire.corpus.account import Account
@@ -38,6 +38,7 @@ def command(
     ),
     split: str = typer.Option("train", metavar="SPLIT", help="Which tokens N counts in: train or validation."),
     no_ocr: bool = typer.Option(False, "--no-ocr", help="Of a file: do not recognise text in pictures."),
+    password: str | None = typer.Option(None, metavar="WORD", help="Of a file: opens it if it is encrypted."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Say what a corpus, a run or a file is, and where a token came from."""
@@ -49,7 +50,7 @@ def command(
     if token is not None:
         facts = _token(path, token, split)
     elif path.is_file():
-        facts = _tensors(path) if path.suffix == ".safetensors" else _file(path, ocr=not no_ocr)
+        facts = _tensors(path) if path.suffix == ".safetensors" else _file(path, ocr=not no_ocr, password=password)
     elif (path / "manifest.sqlite").is_file():
         facts = _corpus(path)
     elif (path / "config.json").is_file() or (path / "quire" / "run.toml").is_file():
@@ -136,12 +137,12 @@ def _place(hit: Hit) -> str:
     if hit.page is not None:
         pages = "page" if hit.page == hit.last_page else "pages"
         name += f", {pages} {hit.page}" + ("" if hit.page == hit.last_page else f" to {hit.last_page}")
-    if hit.byte_start is not None:
-        name += f", bytes {hit.byte_start:,} to {hit.byte_end:,}"
+    if hit.byte_start is not None and hit.byte_end is not None:
+        name += f", {'bytes' if hit.exact else 'within bytes'} {hit.byte_start:,} to {hit.byte_end:,}"
     return f"{name}, characters {hit.start:,} to {hit.end:,} of document {hit.document:,}"
 
 
-def _file(path: Path, *, ocr: bool) -> dict[str, Any]:
+def _file(path: Path, *, ocr: bool, password: str | None) -> dict[str, Any]:
     """Read one file as an ingestion would, in a worker that may crash, and tell what comes of it."""
     from quire.corpus.packing import unpack
     from quire.corpus.reading import Task, read_task
@@ -149,7 +150,8 @@ def _file(path: Path, *, ocr: bool) -> dict[str, Any]:
     from quire.documents.sandbox import Sandbox
     from quire.documents.settings import ReadSettings
 
-    task = Task(bytes(path), path.name, path.stat().st_size, (), ReadSettings(ocr=ocr))
+    settings = build(ReadSettings, {"ocr": ocr, "password": password}, where="show")
+    task = Task(bytes(path), path.name, path.stat().st_size, (), settings)
     with Sandbox(read_task, workers=1) as sandbox:
         (done,) = sandbox.map([task])
     reading = done.value

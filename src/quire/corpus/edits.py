@@ -83,7 +83,7 @@ def _moved(document: Document, runs: Sequence[_Run]) -> Iterator[Span]:
             place = run.place + (run.size if run.mask else span.start - run.start)
             yield replace(span, start=place, end=place)
             continue
-        counter = ByteCounter(document.text, span)
+        counter = ByteCounter(document.text, span, document.pages)
         for run in itertools.islice(runs, bisect.bisect_right(ends, span.start), None):
             if run.start >= span.end:
                 break
@@ -100,29 +100,67 @@ def _moved(document: Document, runs: Sequence[_Run]) -> Iterator[Span]:
 class ByteCounter:
     """Tells where pieces of a span stand in the source file; asked for in order, so that each character counts once.
 
-    The bytes are exact where those of the span are its text in UTF-8 or in a single-byte encoding, which their number
-    shows; else they are those of the whole span.
+    The bytes are exact where those of the span are its text in UTF-8, in a single-byte encoding, or in UTF-16 or UTF-32
+    behind a byte order mark, which their number shows; else they are those of the whole span.
+
+    Args:
+        text: of the document.
+        span: of it.
+        others: all spans of the document; where the number fits two encodings by chance, another of them tells.
     """
 
-    def __init__(self, text: str, span: Span) -> None:
+    def __init__(self, text: str, span: Span, others: Sequence[Span] = ()) -> None:
         self._text, self._span = text, span
         self._known = (span.start, span.byte_start or 0)
-        self._bytes = 0  # for a character; 0 = as many as UTF-8 has; -1 = not known
-        if span.byte_start is None or span.byte_end is None:
-            self._bytes = -1
-            return
-        size = span.byte_end - span.byte_start
-        if size != len(text[span.start : span.end].encode()):
-            self._bytes = 1 if size == span.end - span.start else -1
+        fitting = _encodings(text, span)
+        if len(fitting) > 1:
+            told = (_encodings(text, other) for other in others)
+            fitting = next((only for only in told if len(only) == 1 and only[0] in fitting), fitting)
+        self._encoding = fitting[0] if fitting else None
+
+    @property
+    def exact(self) -> bool:
+        """Whether `of` tells the bytes of the very characters."""
+        return self._encoding is not None
 
     def of(self, begin: int, stop: int) -> tuple[int | None, int | None]:
         """Return where characters `begin:stop` of the text, which lie in the span, begin and end in the file."""
-        if self._bytes < 0:
+        if self._encoding is None:
             return self._span.byte_start, self._span.byte_end
-        start = self._advance(begin)
-        return start, self._advance(stop)
+        start = self._advance(begin, self._encoding)
+        return start, self._advance(stop, self._encoding)
 
-    def _advance(self, place: int) -> int:
+    def _advance(self, place: int, encoding: str) -> int:
         at, byte = self._known
-        self._known = place, byte + (self._bytes * (place - at) or len(self._text[at:place].encode()))
+        self._known = place, byte + _size(self._text[at:place], encoding)
         return self._known[1]
+
+
+_SINGLE_BYTE = "single-byte"
+_WIDE = {"utf-16-le": 2, "utf-32-le": 4}
+"""Encodings that are read only behind a byte order mark, and the bytes of that."""
+
+
+def _size(text: str, encoding: str) -> int:
+    """Return how many bytes `text` has in an encoding."""
+    if encoding == _SINGLE_BYTE:
+        return len(text)
+    return 4 * len(text) if encoding == "utf-32-le" else len(text.encode(encoding, "surrogatepass"))
+
+
+def _encodings(text: str, span: Span) -> list[str]:
+    """Return the encodings in which a span's characters have its number of bytes, and that differ in what each has."""
+    if span.byte_start is None or span.byte_end is None:
+        return []
+    size, held = span.byte_end - span.byte_start, text[span.start : span.end]
+    wide = [
+        encoding
+        for encoding, mark in _WIDE.items()
+        if span.byte_start >= mark and size % mark == 0 and _size(held, encoding) == size
+    ]
+    if _size(held, "utf-8") != size:
+        return [_SINGLE_BYTE] if size == len(held) else wide
+    if wide and span.start == 0 and span.byte_start == _WIDE[wide[0]]:
+        return wide  # no text in UTF-8 begins at the third or fifth byte of its file
+    alike = all(_size(char, "utf-8") == _size(char, encoding) for encoding in wide for char in set(held))
+    return ["utf-8"] if alike else ["utf-8", *wide]

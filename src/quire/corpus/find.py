@@ -38,6 +38,7 @@ class Hit:
         end: the character after its last one.
         byte_start: where it begins in the file (or member); of the span that holds it where that is all that is known.
         byte_end: where it ends there.
+        exact: whether these are the bytes of the hit itself, and not of the span that holds it.
         before: text in front of it.
         text: the hit as it stands in the corpus.
         after: text behind it.
@@ -53,6 +54,7 @@ class Hit:
     end: int
     byte_start: int | None
     byte_end: int | None
+    exact: bool
     before: str
     text: str
     after: str
@@ -103,20 +105,22 @@ class _Places:
         self._ends = [span.end for span in spans]
         self._counters: dict[int, ByteCounter] = {}
 
-    def of(self, start: int, end: int) -> list[tuple[Span, int | None, int | None]]:
-        """Return the first and the last span of `start:end`, each with where its part begins and ends in bytes."""
+    def of(self, start: int, end: int) -> list[tuple[Span, int | None, int | None, bool]]:
+        """Return the first and the last span of `start:end`, each with where its part begins and ends in bytes, and
+        whether that is exact.
+        """
         first = bisect.bisect_right(self._ends, start)
         last = min(bisect.bisect_left(self._ends, end), len(self._spans) - 1)
         places = [number for number in sorted({first, last}) if number < len(self._spans)]
         return [
-            (span, *self._counter(number).of(max(start, span.start), min(end, span.end)))
+            (span, *self._counter(number).of(max(start, span.start), min(end, span.end)), self._counter(number).exact)
             for number, span in ((number, self._spans[number]) for number in places)
             if span.start < end and span.end > start
         ]
 
     def _counter(self, number: int) -> ByteCounter:
         if number not in self._counters:
-            self._counters = {number: ByteCounter(self._text, self._spans[number])}
+            self._counters = {number: ByteCounter(self._text, self._spans[number], self._spans)}
         return self._counters[number]
 
 
@@ -133,6 +137,7 @@ def _hit(text: str, row: dict[str, Any], places: _Places, start: int, end: int) 
         end=end,
         byte_start=spans[0][1] if spans else None,
         byte_end=spans[-1][2] if spans else None,
+        exact=bool(spans) and all(exact for _, _, _, exact in spans),
         before=text[max(0, start - CONTEXT) : start],
         text=text[start:end],
         after=text[end : end + CONTEXT],

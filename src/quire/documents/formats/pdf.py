@@ -134,7 +134,7 @@ def _open(file: SourceFile, settings: ReadSettings) -> PdfDocument:
     except pypdfium2.PdfiumError as error:
         if error.err_code == pypdfium2.raw.FPDF_ERR_PASSWORD:
             what = "protected by a password" if settings.password is None else "protected by another password"
-            raise PasswordError(what, where=file.where, hint="Give it by the setting password") from None
+            raise PasswordError(what, where=file.where, hint="Give it by --password, or the setting read.password") from None
         if error.err_code == pypdfium2.raw.FPDF_ERR_SECURITY:
             raise PasswordError("encrypted in a way that cannot be opened", where=file.where) from None
         raise ReadError("a PDF too broken to be opened", where=file.where) from error
