@@ -42,6 +42,11 @@ def test_another_source_is_refused_and_the_message_says_how_to_go_on(place):
         check_origin(["a/papers"], "corpora/papers", option="--out")
 
 
+def test_a_source_that_is_not_there_is_left_to_be_told_as_such(place):
+    check_origin(["c/papers"], "corpora/papers", option="--out")
+    check_origin(["a/papers", "sqlite:///none.db"], "corpora/papers", option="--out")
+
+
 def test_one_source_less_is_refused(place):
     ingest_marked(["a/papers", "b/papers"], "corpora/papers")
     with pytest.raises(UsageError) as refused:

@@ -87,6 +87,8 @@ def check_origin(sources: Sequence[Path | str], corpus: Path | str, *, option: s
     corpus = Path(corpus)
     known = read_origins(corpus) or ()
     given = origins(sources, corpus) if known else ()
+    if any(new.path and not os.path.lexists(new.path) for new in given):
+        return  # a word that is mistyped, of which the reading of it says more
     lost = [old.name for old in known if not any(old.same(new) for new in given)]
     if lost:
         names = ", ".join(lost[:_NAMED]) + (f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
