@@ -57,6 +57,21 @@ def test_json_is_one_object_and_nothing_else(folder, tmp_path):
     assert again["fingerprint"] == account["fingerprint"]
 
 
+def test_the_corpus_of_another_folder_of_the_same_name_is_not_replaced_unasked(folder, tmp_path):
+    assert quire(folder, "--workers", 1).exit_code == 0
+    other = tmp_path / "other" / "papers"
+    other.mkdir(parents=True)
+    (other / "a.txt").write_text("Other words.")
+    refused = quire(other, "--workers", 1)
+    assert refused.exit_code == 2
+    assert f"corpora/papers: the corpus here was made of {folder}, which" in refused.stderr
+    assert Corpus.open(tmp_path / "corpora" / "papers").num_documents == 2
+    assert json.loads(quire(folder, "--json", "--workers", 1).stdout)["account"]["files_read"] == 0
+    assert quire(other, "--workers", 1, "--out", "corpora/papers").exit_code == 0
+    assert Corpus.open(tmp_path / "corpora" / "papers").num_documents == 1
+    assert quire(other, "--workers", 1).exit_code == 0
+
+
 def test_secrets_are_counted_and_masked_when_asked_and_members_are_in_the_sum(folder, tmp_path):
     (folder / "mail.txt").write_text("Write to jane.doe@quire-mail.org at once.")
     with zipfile.ZipFile(folder / "held.zip", "w") as archive:
@@ -92,6 +107,8 @@ def test_set_reaches_every_group(folder, tmp_path):
     ("words", "said"),
     [
         (["nowhere"], "no such file or folder"),
+        (["https://example.org/page.html"], "Save what is there as a file, and give its path"),
+        (["papers", "nowhere", "--json"], "no such file or folder"),
         (["papers", "--out", "papers/note.md"], "a corpus is a folder"),
         (["papers", "--set", "pool.threads=3"], "unknown key 'pool.threads'"),
         (["papers", "--set", "read.max_pages=0"], "read.max_pages = 0"),
@@ -130,7 +147,7 @@ def test_nothing_kept_is_one_json_object_too(folder, tmp_path):
 def test_ctrl_c_exits_130_leaves_no_worker_and_the_next_run_goes_on(folder, tmp_path):
     for number in range(300):
         (folder / f"{number}.txt").write_text(f"text number {number} " * 50)
-    words = [sys.executable, "-m", "quire", "ingest", str(folder), "--out", "c", "--workers", "2", "--no-ocr"]
+    words = [sys.executable, "-m", "quire", "ingest", str(folder), "--out", "c", "--workers", "2", "--json"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     readings = tmp_path / "c" / "readings.sqlite-wal"
     while process.poll() is None and not (readings.exists() and readings.stat().st_size > 100_000):

@@ -98,6 +98,7 @@ def test_words_are_found_with_their_files(made):
     printed = show(made / "corpus", "--find", "Chapter").stdout
     assert "3.txt, bytes 0 to 7, characters 0 to 7 of document 3\n    …[[Chapter]] 3. word93" in printed
     assert printed.endswith("8 hits in 8 of 8 documents\n")
+    assert show(made / "corpus", "--find", "Chapter 3").stdout.endswith("\n1 hit in 1 of 8 documents\n")
     assert "0 hits" in show(made / "corpus", "--find", "nowhere at all").stdout
 
 
@@ -163,7 +164,9 @@ def test_pages_that_a_file_loses_are_told(tmp_path):
     (tmp_path / "a.pdf").write_bytes(pdf([printed(["words"]), dots, dots, *([printed(["words"]), dots] * 12)]))
     told = facts(tmp_path / "a.pdf", "--no-ocr")
     assert told["outcome"] == "kept"
-    assert told["left_out"][:2] == ["pages 2-3 (not-recognised)", "page 5 (not-recognised)"]
+    assert [part["member"] for part in told["left_out"][:2]] == ["pages 2-3", "page 5"]
+    assert {(part["outcome"], part["rule"]) for part in told["left_out"]} == {("dropped", "not-recognised")}
+    assert all("recognition of text is off" in part["detail"] for part in told["left_out"])
     assert len(told["left_out"]) == 13
     assert "pages 2-3 (not-recognised); page 5 " in show(tmp_path / "a.pdf", "--no-ocr").stdout
     assert "; and 3 more" in show(tmp_path / "a.pdf", "--no-ocr").stdout

@@ -278,6 +278,7 @@ def test_without_readings_nothing_is_left_of_them_and_nothing_is_known(tmp_path)
         "manifest.sqlite",
         "report.html",
         "report.json",
+        "sources.json",
     ]
     again = ingest_marked(folder, tmp_path / "out", corpus={"keep_readings": False})
     assert again.fingerprint == account.fingerprint

@@ -62,6 +62,30 @@ def test_what_is_the_same_as_a_near_copy_names_what_is_kept(tmp_path):
     ]
 
 
+def test_a_file_that_is_a_copy_names_the_member_that_is_kept_or_all_that_can_be_said_in_one_name(tmp_path):
+    one, two, three = prose(1), prose(2), prose(3)
+    files = {
+        "a!.zip": zipped({"in/one.txt": one, "in/two.txt": two}),
+        "b three.txt": three,
+        "c one.txt": one,
+        "d.zip": zipped({"twice.txt": two}),
+        "e.zip": zipped({"1.txt": one, "2.txt": two, "again.txt": one}),
+        "f.zip": zipped({"1.txt": one, "3.txt": three, "2.txt": two}),
+    }
+    ingest(put(tmp_path / "in", files), tmp_path / "out", settings_with())
+    ends = ends_of(tmp_path / "out")
+    copies = {path: (row.detail, row.duplicate_of) for (path, member), row in ends.items() if member is None}
+    assert copies == {
+        "a!.zip": (None, None),
+        "b three.txt": (None, None),
+        "c one.txt": ("the same text as a!.zip!in/one.txt", "a!.zip!in/one.txt"),
+        "d.zip": ("the same text as a!.zip!in/two.txt", "a!.zip!in/two.txt"),
+        "e.zip": ("the same text as a!.zip", "a!.zip"),
+        "f.zip": ("the same text as a!.zip!in/one.txt and others", "a!.zip!in/one.txt"),
+    }
+    assert ends["f.zip", "3.txt"].duplicate_of == "b three.txt"
+
+
 def test_thresholds_and_switches_of_copies(tmp_path):
     text = prose(1, 300)
     changed = " ".join(f"new{at}" if at % 30 == 7 else word for at, word in enumerate(text.split()))

@@ -11,7 +11,7 @@ from quire.corpus.ledger import Ledger
 from quire.corpus.reading import Task, read_task, stamp_of
 from quire.documents.sandbox import Failure
 from quire.documents.settings import ReadSettings
-from quire.errors import QuireError
+from quire.errors import QuireError, UsageError
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_which_failures_are_remembered(open_ledger, file, kind, remembered):
 def test_two_files_of_one_name_are_refused(open_ledger, file):
     ledger = open_ledger()
     meet(ledger, file)
-    with pytest.raises(QuireError, match="two files would have this name"):
+    with pytest.raises(UsageError, match="two sources have this name"):
         ledger.meet(file.name, b"/elsewhere", 1)
 
 

@@ -127,6 +127,14 @@ def test_one_worker_decides_as_three_do(tmp_path):
     assert dataclasses.replace(one, seconds=0, files_read=0) == contents(tmp_path / "one")[3]
 
 
+def test_tables_are_one_format_whatever_their_columns_are_called(tmp_path):
+    files = {f"{name}.csv": f"n,{name}\n1,{prose(n)}\n" for n, name in enumerate(("text", "body", "review"))}
+    account = ingest(put(tmp_path / "in", files), tmp_path / "out", settings_with())
+    assert {kind: share.documents for kind, share in account.formats.items()} == {"text/csv": 3}
+    assert len({found.document.media_type for found in Corpus.open(tmp_path / "out").documents()}) == 3
+    assert "column=" not in (tmp_path / "out" / "report.html").read_text()
+
+
 # ---- as others see it -----------------------------------------------------------------------------------------------
 
 
@@ -140,7 +148,7 @@ def corpus(tmp_path_factory):
 
 def test_pandas_reads_the_corpus_as_it_lies(corpus):
     pandas = pytest.importorskip("pandas")
-    frame = pandas.concat(pandas.read_parquet(path) for path in sorted(corpus.path.glob("*.parquet")))
+    frame = pandas.read_parquet(sorted(corpus.path.glob("*.parquet")))
     assert frame["text"].tolist() == [found.document.text for found in corpus.documents()]
     assert frame["member"].tolist()[-1] == "d.txt"
 

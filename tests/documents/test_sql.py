@@ -123,6 +123,40 @@ def test_tables_without_a_key_with_two_and_without_text(tmp_path):
     assert list(read(f"sqlite:///{path}?table=seen&column=text", tmp_path)) == ["a.db/seen!2", "!(rows without text)"]
 
 
+def test_databases_of_one_name_and_columns_of_one_table_have_names_of_their_own(tmp_path):
+    for place in "xyz":
+        (tmp_path / place).mkdir()
+        path = notes(tmp_path / place / "notes.db")
+    sources = [f"sqlite:///{tmp_path}/{place}/notes.db?table=notes&column=body" for place in "xyz"]
+    sources += [f"sqlite:///{path}?table=notes&column=title", f"sqlite:///{tmp_path}/x/notes.db?query=SELECT 'a' AS a"]
+    with queried(sources, tmp_path / "rows", DEFAULT) as tables:
+        names = [table.source for table in tables]
+    assert names[:4] == ["notes.db/notes", "notes.db (2)/notes", "notes.db (3)/notes", "notes.db (3)/notes (2)"]
+    assert names[4].startswith("notes.db/query-")
+    ingest(sources, tmp_path / "out", ONE_WORKER)
+    assert {row.path: row.outcome for row in Corpus.open(tmp_path / "out").files() if row.member is None} == {
+        **dict.fromkeys(names, "kept"),
+        "notes.db (2)/notes": "dropped",
+        "notes.db (3)/notes": "dropped",
+    }
+
+
+def test_an_address_given_twice_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notes(tmp_path / "notes.db")
+    sources = ["sqlite:///notes.db?table=notes&column=body", f"sqlite:///{tmp_path}/notes.db?column=body&table=notes"]
+    with pytest.raises(UsageError, match=r"notes.db: is given twice\. Give it once"):
+        ingest(sources, tmp_path / "out", ONE_WORKER)
+
+
+def test_a_table_and_a_file_of_one_name_are_the_words_at_fault(tmp_path):
+    (tmp_path / "in" / "notes.db").mkdir(parents=True)
+    (tmp_path / "in" / "notes.db" / "notes").write_text("words")
+    notes(tmp_path / "notes.db")
+    with pytest.raises(UsageError, match=r"notes.db/notes: two sources have this name.*corpus of its own"):
+        ingest([tmp_path / "in", f"sqlite:///{tmp_path}/notes.db"], tmp_path / "out", ONE_WORKER)
+
+
 @pytest.mark.parametrize(
     ("source", "what"),
     [
@@ -138,7 +172,12 @@ def test_tables_without_a_key_with_two_and_without_text(tmp_path):
             "sqlite:///{}/notes.db?tabel=notes",
             "unknown in the address: tabel; known: table, column, key, schema, query",
         ),
-        ("http://ada:secret@host/page", "no database of the kind 'http'"),
+        ("http://ada:secret@host/page", "host/page: quire fetches nothing from the network"),
+        ("HTTPS://host/page", "Save what is there as a file, and give its path"),
+        ("file:///home/ada/notes.txt", "by its path"),
+        ("nodb://ada:secret@host/page", "no database of the kind 'nodb' is known. Known are sqlite, "),
+        ("sqlite://notes.db?table=notes", "sqlite:///notes.db is a file of this folder, sqlite:////home"),
+        ("sqlite:///none.db", "no such file. sqlite:///notes.db is a file of this folder, sqlite:////home"),
         ("mysql+none://ada:secret@host/page", "no database of the kind"),
         ("postgresql://ada:secret@host:port/page", "not a URL of a database"),
     ],

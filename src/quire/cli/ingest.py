@@ -52,6 +52,7 @@ def command(
     """
     from quire.corpus.account import NothingKeptError
     from quire.corpus.build import ingest
+    from quire.corpus.origin import check_origin
 
     values = with_assignments({}, assignments)
     if workers is not None:
@@ -66,6 +67,8 @@ def command(
         values = merge(values, {"read": {"password": password}})
     settings = build(IngestSettings, values, where="--set")
     corpus = out if out is not None else Path("corpora") / source_name(sources[0])
+    if out is None:
+        check_origin(sources, corpus, option="--out")
     try:
         with ingest_progress() as progress:
             account = ingest(sources, corpus, settings, progress=progress)
@@ -170,12 +173,11 @@ def print_account(account: Account, *, stderr: bool = False) -> None:
         console.print(
             f"Secrets {'masked' if account.redacted else 'found, --redact masks them'}: {found}", soft_wrap=True
         )
-    pages = f" of {account.pages:,} pages" if account.pages else ""
+    pages = f" of {counted(account.pages, 'page')}" if account.pages else ""
     formats = ", ".join(f"{kind} {megabytes(share.text_bytes)}" for kind, share in list(account.formats.items())[:5])
-    read = f"{account.files_read:,} files read in {account.seconds:.1f} s"
-    console.print(
-        f"\n{account.documents:,} documents{pages}, {megabytes(account.text_bytes)} of text ({formats}); {read}"
-    )
+    read = f"{counted(account.files_read, 'file')} read in {account.seconds:.1f} s"
+    documents = counted(account.documents, "document")
+    console.print(f"\n{documents}{pages}, {megabytes(account.text_bytes)} of text ({formats}); {read}")
 
 
 def _sums(account: Account) -> Table:

@@ -75,7 +75,8 @@ def _print(facts: dict[str, Any]) -> None:
             told = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
             if isinstance(value, list):
                 more = len(value) - LEFT_OUT_SHOWN
-                told = "; ".join(value[:LEFT_OUT_SHOWN]) + (f"; and {more:,} more" if more > 0 else "")
+                shown = [f"{part['member']} ({part['rule']})" for part in value[:LEFT_OUT_SHOWN]]
+                told = "; ".join(shown) + (f"; and {more:,} more" if more > 0 else "")
             print(f"{name.replace('_', ' '):<{width}}  {printable(told)}")
     if account is not None:
         from quire.cli.ingest import print_account
@@ -109,6 +110,7 @@ def _corpus(path: Path) -> dict[str, Any]:
 
 def _find(path: Path, words: str, *, as_json: bool) -> None:
     """Print every hit as it is found: the place in one line, the text around it in the next."""
+    from quire.corpus.account import counted
     from quire.corpus.find import find
     from quire.corpus.store import Corpus
 
@@ -129,7 +131,8 @@ def _find(path: Path, words: str, *, as_json: bool) -> None:
         facts = {"kind": "hits", "path": path, "words": words, "hits": [dataclasses.asdict(hit) for hit in found]}
         print(json.dumps(facts, ensure_ascii=False, default=str))
     else:
-        print(f"{hits:,} hits in {len(documents):,} of {corpus.num_documents:,} documents")
+        of = counted(corpus.num_documents, "document")
+        print(f"{counted(hits, 'hit')} in {len(documents):,} of {of}")
 
 
 def _place(hit: Hit) -> str:
@@ -168,7 +171,11 @@ def _file(path: Path, *, ocr: bool, password: str | None) -> dict[str, Any]:
     }
     parts = [part for packed in reading.parts for part in unpack(packed, path.name)]
     documents = [part for part in parts if isinstance(part, Document)]
-    facts["left_out"] = [f"{part.member} ({part.rule})" for part in parts if isinstance(part, LeftOut)] or None
+    facts["left_out"] = [
+        {"member": part.member, "outcome": part.outcome, "rule": part.rule, "detail": part.detail}
+        for part in parts
+        if isinstance(part, LeftOut)
+    ] or None
     if documents:
         first = documents[0]
         facts |= {

@@ -118,7 +118,7 @@ class Account:
         characters: what became of every character.
         text_bytes: UTF-8 bytes of their text.
         pages: pages of paged documents.
-        formats: what each media type contributes, most text first.
+        formats: what each media type, without its parameters, contributes, most text first.
         languages: what each language contributes, most text first: programming languages by name, others by their
             ISO 639-1 code.
         licenses: what code under each licence contributes, by SPDX identifier, most text first.

@@ -100,7 +100,8 @@ class _Group:
     characters: int = 0
     first: int | None = None
     rules: Counter[str] = field(default_factory=Counter)
-    reasons: dict[str, Reason] = field(default_factory=dict)
+    reasons: dict[str, Reason] = field(default_factory=dict)  # the first by rule
+    copies: Reason | None = None  # of all copies: what is kept of them in one sentence
 
     def keep(self, identity: int, text_bytes: int, characters: int) -> None:
         self.first = identity if self.first is None else self.first
@@ -111,6 +112,8 @@ class _Group:
     def leave(self, reason: Reason) -> None:
         self.rules[reason.rule] += 1
         self.reasons.setdefault(reason.rule, reason)
+        if reason.rule == "duplicate":
+            self.copies = reason if self.copies is None else _both(self.copies, reason)
 
     def ended(self) -> FileRecord:
         """Return the record: kept if any document is, else dropped by the rule that took most of them."""
@@ -128,7 +131,8 @@ class _Group:
             )
         if not self.rules:
             return record
-        why = self.reasons[self.rules.most_common(1)[0][0]]
+        rule = self.rules.most_common(1)[0][0]
+        why = self.copies if rule == "duplicate" and self.copies else self.reasons[rule]
         return replace(record, outcome="dropped", rule=why.rule, detail=why.detail, duplicate_of=why.duplicate_of)
 
 
@@ -171,13 +175,7 @@ class _Assembly:
         elif record.rule in COPY_RULES and digest in self.files_kept:
             kept = self.files_kept[digest]
             record = replace(record, rule="duplicate", detail=f"the same bytes as {kept}", duplicate_of=kept)
-        elif record.rule == "duplicate":
-            record = replace(record, detail=f"the same text as {self._source(record)}")
         self.manifest.add(record)
-
-    def _source(self, record: FileRecord) -> str:
-        """The file, without its member, of which a file is a copy."""
-        return (record.duplicate_of or "").partition("!")[0]
 
     def _add_parts(self, file: MetFile, whole: _Group) -> None:
         """Write the documents of a file, and a row for each of its members."""
@@ -227,9 +225,10 @@ class _Assembly:
             rule = rejected(measure.quality, measure.ocr_confidence, self.settings.filter)
             if rule is not None:
                 return Reason(*rule)
-        kept = self._place(int(self.decisions.kept_for[number]))
+        other = int(self.decisions.kept_for[number])
+        kept = self._place(other)
         if verdict == SAME:
-            return Reason("duplicate", f"the same text as {kept}", kept)
+            return Reason("duplicate", f"the same text as {kept}", kept, self.ledger.place_of(other)[0])
         share = f"{float(self.decisions.likeness[number]):.0%}"
         return Reason("near-duplicate", f"nearly the same text as {kept}: {share} of the runs of words", kept)
 
@@ -268,7 +267,7 @@ class _Assembly:
         pages = len({span.page for span in document.pages if span.page is not None})
         self.pages += pages
         share = Share(1, pages, size)
-        _count(self.formats, document.media_type, share)
+        _count(self.formats, document.media_type.partition(";")[0], share)  # without the column or field of the text
         if document.language is not None:
             _count(self.languages, document.language, share)
         if document.license is not None:
@@ -357,6 +356,15 @@ def _list_of(edits: Sequence[Edit]) -> str:
         "duplicate-paragraph": "paragraphs that other documents have",
     }
     return " and ".join(dict.fromkeys(names.get(edit.rule, edit.rule) for edit in edits))
+
+
+def _both(one: Reason, other: Reason) -> Reason:
+    """Return what is said of a file with several copies: the place they are of, or the file, or that there are more."""
+    if one.duplicate_of == other.duplicate_of or one.kept_file is None:
+        return one
+    if one.kept_file == other.kept_file:
+        return replace(one, detail=f"the same text as {one.kept_file}", duplicate_of=one.kept_file)
+    return replace(one, detail=f"the same text as {one.duplicate_of} and others", kept_file=None)
 
 
 def _left_out(part: LeftOut, file: FileRecord) -> FileRecord:

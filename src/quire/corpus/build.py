@@ -14,6 +14,8 @@ from quire.corpus.account import Account, NothingKeptError, Tally
 from quire.corpus.assemble import Run, assemble, inputs_of
 from quire.corpus.engines import check_installed, opened
 from quire.corpus.ledger import NAME, Ledger, MetFile
+from quire.corpus.origin import NAME as ORIGINS
+from quire.corpus.origin import Origin, origins, write_origins
 from quire.corpus.progress import Progress, Step
 from quire.corpus.publish import STAGE, finish, staged
 from quire.corpus.reading import Reader, Task, stamp_of
@@ -41,8 +43,8 @@ def ingest(
     """Read folders and files into a corpus.
 
     A run that was killed goes on where it stopped; a run on a finished corpus reads only what changed. Either way the
-    corpus is byte for byte what one run from nothing would have made. The corpus that was there stays whole and usable
-    until the new one replaces it.
+    documents are byte for byte those that one run from nothing would have written, and the account is the same but for
+    seconds, workers and files read. The corpus that was there stays whole and usable until the new one replaces it.
 
     Args:
         sources: folders and single files; and databases, as URLs (see `quire.documents.sql`).
@@ -75,7 +77,7 @@ def ingest(
         with only_writer(out, "corpus"):
             finish(out)
             with queried(databases, out / ROWS, settings.read) as tables:
-                account = _ingest(roots, tables, out, settings, tell, reader)
+                account = _ingest(roots, tables, out, settings, tell, reader, origins(given, out))
             if not settings.corpus.keep_readings:
                 (out / NAME).unlink()
     return account
@@ -102,7 +104,7 @@ def _check_out(out: Path, roots: Sequence[Path]) -> None:
             raise UsageError(
                 f"the corpus would lie over the source {root}", where=out, hint="Choose a new folder with --out"
             )
-    ours = {MANIFEST, NAME, STAGE, ROWS}
+    ours = {MANIFEST, NAME, STAGE, ROWS, ORIGINS}
     if out.is_dir() and os.access(out, os.R_OK):
         names = set(os.listdir(out))
         if names and not names & ours:
@@ -132,6 +134,7 @@ def _ingest(
     settings: IngestSettings,
     tell: Progress,
     reader: Reader | None,
+    made_of: Sequence[Origin],
 ) -> Account:
     begun = time.monotonic()
     by = "" if reader is None else f":{reader.__module__}.{reader.__qualname__}"
@@ -144,14 +147,22 @@ def _ingest(
     )
     try:
         found = _find(roots, tables, out, settings, ledger, tell)
+        is_first = not (out / MANIFEST).is_file()
+        if is_first:
+            write_origins(out, made_of)
         files_read = _read(ledger, settings, tell, reader)
         inputs = inputs_of(ledger, settings)
         account = _unchanged(out, inputs)
-        if account is None:
+        if account is not None:
+            write_origins(out, made_of)
+        else:
             run = Run(found, inputs, files_read, begun)
             with staged(out) as folder:
                 account = assemble(folder, ledger, settings, run, tell)
+                write_origins(folder, made_of)
                 if not account.documents:
+                    if is_first:
+                        (out / ORIGINS).unlink()
                     raise NothingKeptError(_nothing(account, roots), account=account)
             ledger.forget_others()
         return replace(account, files_read=files_read, seconds=time.monotonic() - begun)

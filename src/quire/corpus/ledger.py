@@ -24,7 +24,7 @@ from quire.corpus.reading import Reading, Stamp, sha256_of
 from quire.documents.asked import EVERYTHING, Asked, answers
 from quire.documents.sandbox import Failure
 from quire.documents.settings import ReadSettings
-from quire.errors import QuireError
+from quire.errors import QuireError, UsageError
 
 VERSION = 3
 NAME = "readings.sqlite"
@@ -155,7 +155,7 @@ class Ledger:
         """Enter a file of this run; a `rule` says that it ended with the `outcome` before it was opened.
 
         Raises:
-            QuireError: another file has that name already.
+            UsageError: another file has that name already.
         """
         row = (source, path, os.path.basename(source), size, rule and outcome, rule, detail)
         try:
@@ -163,11 +163,8 @@ class Ledger:
                 "INSERT INTO files (source, path, name, size, outcome, rule, detail) VALUES (?, ?, ?, ?, ?, ?, ?)", row
             )
         except sqlite3.IntegrityError:
-            raise QuireError(
-                "two files would have this name in the corpus",
-                where=source,
-                hint="Give the folder that holds both sources, or rename one of them",
-            ) from None
+            hint = "Rename one of them, or make of one a corpus of its own with --out"
+            raise UsageError("two sources have this name in the corpus", where=source, hint=hint) from None
 
     def begin(self) -> None:
         """Gather changes until `commit`."""

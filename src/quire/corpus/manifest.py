@@ -69,11 +69,17 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a document is left out: the rule, a sentence, and what is kept in its place if it is a copy."""
+    """Why a document is left out: the rule, a sentence, and what is kept in its place if it is a copy.
+
+    Args:
+        duplicate_of: the file, or file!member, that is kept in its place.
+        kept_file: the file alone; None where copies are of several.
+    """
 
     rule: str
     detail: str
     duplicate_of: str | None = None
+    kept_file: str | None = None
 
 
 class ManifestWriter:

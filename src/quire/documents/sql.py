@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -21,6 +22,7 @@ from urllib.parse import quote, quote_plus
 from quire.documents.formats.columns import SAMPLE_ROWS, prose_columns, text_column, text_of
 from quire.documents.formats.rows import write_rows
 from quire.documents.settings import ReadSettings
+from quire.documents.walk import unused
 from quire.errors import QuireError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +35,17 @@ schema the table is in, or a query in place of a table."""
 DRIVERS = {"postgres": "postgresql+pg8000", "postgresql": "postgresql+pg8000"}
 """Drivers for URLs that name none; pg8000 comes with the extra."""
 
+_FETCHED = (
+    "quire fetches nothing from the network: a source is a folder, a file or a database",
+    "Save what is there as a file, and give its path",
+)
+_NOT_DATABASES = {
+    **dict.fromkeys(("http", "https", "ftp", "ftps", "sftp", "s3", "gs"), _FETCHED),
+    "file": ("a file is given by its path and not by a URL", "Leave out file:// in front of the path"),
+}  # schemes of URLs that people try: what is wrong, and what to do
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+_.-]*://")
+_SLASHES = "sqlite:///notes.db is a file of this folder, sqlite:////home/ada/notes.db a path from the root"
 _SECRET = re.compile(r"(://[^:/@]*):[^@]*@")
 _BATCH = 500  # rows a round trip to the server
 _NAMED = 10  # tables or columns that an error names
@@ -74,11 +86,26 @@ def database_name(source: str) -> str:
     return _name(_parse(source)[0])
 
 
+def located(source: str) -> tuple[str, Path | None, str]:
+    """Return what tells a source from another: its name, the file of a SQLite address, and what it is asked for.
+
+    Where there is no file, the last of them is a digest of the address. Neither user nor password is part of it.
+    Raises `UsageError`.
+    """
+    url, told = _parse(source)
+    asked = _asked(told)
+    if url.get_backend_name() == "sqlite":
+        return _name(url), Path(url.database or ""), asked
+    address = json.dumps([url.drivername, url.host, url.port, url.database, asked])
+    return _name(url), None, hashlib.sha256(address.encode()).hexdigest()
+
+
 @contextlib.contextmanager
 def queried(sources: Sequence[str], folder: Path, settings: ReadSettings) -> Iterator[list[Rows]]:
     """Query databases into files in `folder`, which is made for it and removed at the end.
 
-    A column is chosen as `text_column` says where none is told. Rows come in the order of their primary key, or of
+    A column is chosen as `text_column` says where none is told. A second database of one name is called "NAME (2)", and
+    a second source of one table "DATABASE/TABLE (2)". Rows come in the order of their primary key, or of
     their text where there is none. Nothing is ever written to a database; names are quoted.
 
     Args:
@@ -88,22 +115,31 @@ def queried(sources: Sequence[str], folder: Path, settings: ReadSettings) -> Ite
 
     Raises:
         UsageError: a source is no URL of a database, or names a table or column that is not there; or SQLAlchemy or a
-            driver is missing.
+            driver is missing; or it is given twice.
         QuireError: the database cannot be reached or refuses the query. No message holds a password.
     """
     shutil.rmtree(folder, ignore_errors=True)
     found: list[Rows] = []
+    given: set[tuple[str, str]] = set()
+    names: dict[str, str] = {}  # of the databases, by where they are
+    taken: set[str] = set()
     try:
         if sources:
             folder.mkdir()
         for source in sources:
             url, told = _parse(source)
+            place = _place(url)
+            if (place, _asked(told)) in given:
+                raise UsageError("is given twice", where=_name(url), hint="Give it once")
+            given.add((place, _asked(told)))
+            if place not in names:
+                names[place] = unused(_name(url), taken)
             with _explained(url), _engine(url).connect() as connection:
                 _only_read(connection)
                 for plan in _plans(connection, told, settings):
                     path = folder / f"{len(found)}.rows"
                     size = write_rows(path, plan.columns, plan.width, _rows(connection, plan))
-                    found.append(Rows(f"{_name(url)}/{plan.name}", path, size))
+                    found.append(Rows(unused(f"{names[place]}/{plan.name}", taken), path, size))
         yield found
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,6 +147,10 @@ def queried(sources: Sequence[str], folder: Path, settings: ReadSettings) -> Ite
 
 def _parse(source: str) -> tuple[URL, dict[str, str]]:
     shown = _SECRET.sub(r"\1:***@", source).partition("?")[0]
+    scheme = source.partition("://")[0].lower()
+    if scheme in _NOT_DATABASES:
+        what, hint = _NOT_DATABASES[scheme]
+        raise UsageError(what, where=shown, hint=hint)
     try:
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError
@@ -129,10 +169,23 @@ def _parse(source: str) -> tuple[URL, dict[str, str]]:
     if "query" in told and "table" in told:
         raise UsageError("a source names a table or a query, not both", where=_name(url))
     url = url.difference_update_query(PARAMETERS)
+    if url.get_backend_name() == "sqlite" and url.host:
+        raise UsageError("two slashes name a server, and SQLite has none", where=shown, hint=_SLASHES)
     if url.get_backend_name() == "sqlite" and url.query:  # other drivers refuse themselves what they do not know
         unknown = ", ".join(sorted(url.query))
         raise UsageError(f"unknown in the address: {unknown}; known: {', '.join(PARAMETERS)}", where=_name(url))
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername)), told
+
+
+def _asked(told: dict[str, str]) -> str:
+    return "&".join(f"{name}={told[name]}" for name in PARAMETERS if name in told)
+
+
+def _place(url: URL) -> str:
+    """What tells a database from others of its name: where its file is, or its address without who asks."""
+    if url.get_backend_name() == "sqlite":
+        return os.path.realpath(url.database or "")
+    return str(url.set(username=None, password=None))
 
 
 def _name(url: URL) -> str:
@@ -146,7 +199,7 @@ def _engine(url: URL) -> Engine:
         return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     path = Path(url.database or "")
     if not path.is_file():
-        raise UsageError("no such file", where=url.database or "sqlite://")
+        raise UsageError("no such file", where=url.database or "sqlite://", hint=_SLASHES)
 
     def opened() -> sqlite3.Connection:
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
@@ -173,7 +226,8 @@ def _explained(url: URL) -> Iterator[None]:
     try:
         yield
     except NoSuchModuleError:
-        raise UsageError(f"no database of the kind {url.drivername!r} is known", where=_name(url)) from None
+        hint = "Known are sqlite, postgresql, mysql, mariadb, oracle and mssql, and what SQLAlchemy has a package for"
+        raise UsageError(f"no database of the kind {url.drivername!r} is known", where=_name(url), hint=hint) from None
     except ModuleNotFoundError as error:
         hint = f"Install the driver {error.name}"
         raise UsageError(f"the driver of {url.drivername} is not installed", where=_name(url), hint=hint) from None

@@ -92,7 +92,7 @@ def walk(roots: Sequence[Path], settings: WalkSettings) -> Iterator[Found]:
 def _walk_roots(roots: dict[str, Path], settings: WalkSettings) -> Iterator[Found]:
     taken: set[str] = set()
     for place, root in roots.items():
-        name = _unused(_printable(os.path.basename(place) or "root"), taken)
+        name = unused(_printable(os.path.basename(place) or "root"), taken)
         if os.path.isdir(place):
             prefix = f"{name}/" if len(roots) > 1 else ""
             excludes = IgnoreRules().with_lines(settings.exclude, "the exclude setting")
@@ -185,7 +185,8 @@ def _printable(name: str) -> str:
     return os.fsencode(_ESCAPED.sub(r"\\x5c\1", name)).decode("utf-8", "backslashreplace")
 
 
-def _unused(name: str, taken: set[str]) -> str:
+def unused(name: str, taken: set[str]) -> str:
+    """Return `name`, or "NAME (2)" and on where it is taken, and take it."""
     number, unused = 1, name
     while unused in taken:
         number += 1

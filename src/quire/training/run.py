@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from quire.corpus.build import ingest
+from quire.corpus.origin import check_origin
 from quire.corpus.progress import Progress
 from quire.corpus.settings import IngestSettings
 from quire.corpus.store import MANIFEST, Corpus
@@ -318,6 +319,8 @@ def _corpus(
         if not folder.exists():
             raise UsageError("no such file or folder", where=folder)
     corpus = Path(place) if place is not None else Path("corpora") / run.resolve().name
+    if place is None:
+        check_origin(given, corpus, option="--corpus")
     names = [database_name(str(source)) if is_database(source) else str(source) for source in given]
     tell({"kind": "stage", "text": f"Reading {', '.join(names)} into {corpus}"})
     account = ingest(given, corpus, settings, progress=progress)
