@@ -53,7 +53,8 @@ def read_table(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     is none of prose. A row leads back to its bytes. A quote that is never closed is a character like any other.
 
     Raises:
-        DroppedFile: "binary", "empty"; "no-text" where no row follows the titles; "too-large" for a table that is to be one document.
+        DroppedFile: "binary", "empty"; "no-text" where no row follows the titles; "too-large" for a table that is to be
+            one document.
     """
     lines = Lines(file, settings)
     table = _Table(lines)
