@@ -126,6 +126,12 @@ def test_line_ends_of_old_programs_and_the_separator_line():
     assert [d.text for d in read(b"sep=!\r\nid!text\r\n1!one, two\r\n")] == ["one, two"]
 
 
+def test_titles_over_no_row_give_no_text():
+    for table in ("text", "id,text\n", "text\n\n\n"):
+        with pytest.raises(DroppedFile, match="no-text: no row below the title 'text'"):
+            read(table, settings=ReadSettings(text_column="text"))
+
+
 def test_a_list_stays_a_list():
     (document,) = read("apple\nbanana\nJohn's, plural\n")
     assert document.text == "apple\nbanana\nJohn's, plural\n"

@@ -37,6 +37,7 @@ EXTENSIONS: dict[str, str] = {
 _SHORT = {".tgz": ".tar", ".tbz2": ".tar", ".tbz": ".tar", ".txz": ".tar"}
 _TAR_BLOCK = 512
 _ENCRYPTED = 0x1  # of a zip member's flags
+_MAX_ENDS = 100  # empty reads in a row; at the sound end of a tar archive there are a few
 
 
 def archive_type(head: bytes) -> str | None:
@@ -100,6 +101,22 @@ def _read_zip(raw: BinaryIO, file: SourceFile, settings: ReadSettings, members: 
             yield from members.read(info.filename, info.file_size, info.compress_size, opened)
 
 
+class _Ending:
+    """A stream that ends for good: tarfile would read on from the end for as many blocks as a broken header says."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._ends = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes. Raises EOFError where the end has been met again and again."""
+        data = self._stream.read(size)
+        self._ends = 0 if data else self._ends + 1
+        if self._ends > _MAX_ENDS:
+            raise EOFError("cut short")
+        return data
+
+
 def _read_tar(raw: BinaryIO, file: SourceFile, members: Members, *, packed: bool = False) -> Iterator[Part]:
     try:
         archive = tarfile.open(fileobj=raw, mode="r|" if packed else "r:")  # noqa: SIM115 - closed below
@@ -108,6 +125,9 @@ def _read_tar(raw: BinaryIO, file: SourceFile, members: Members, *, packed: bool
     with archive:
         try:
             for info in archive:
+                if info.size < 0:
+                    yield members.rest(ValueError("a member of a size below 0"))
+                    return
                 if info.isdir():
                     continue
                 if not info.isreg():
@@ -122,6 +142,8 @@ def _read_tar(raw: BinaryIO, file: SourceFile, members: Members, *, packed: bool
                     return cast(BinaryIO, archive.extractfile(info))
 
                 yield from members.read(info.name, info.size, None, opened)
+        except OverflowError:
+            yield members.rest(EOFError("cut short: a member of more bytes than any file has"))
         except (tarfile.TarError, *BROKEN) as error:
             yield members.rest(error)
 
@@ -139,6 +161,6 @@ def _read_packed(raw: BinaryIO, file: SourceFile, members: Members) -> Iterator[
     raw.seek(0)
     if archive_type(head) == TAR:
         with unpack(raw) as stream:
-            yield from _read_tar(cast(BinaryIO, stream), file, members, packed=True)
+            yield from _read_tar(cast(BinaryIO, _Ending(cast(BinaryIO, stream))), file, members, packed=True)
     else:
         yield from members.read(inner, 0, file.size, lambda: cast(BinaryIO, unpack(raw)))

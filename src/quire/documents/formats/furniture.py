@@ -76,7 +76,8 @@ def _edge_rows(page: int, lines: Sequence[TextLine], edge: int) -> list[_Row]:
     numbers = [number for number, line in enumerate(lines) if line.upright]
     if not numbers:
         return []
-    numbers.sort(key=lambda number: lines[number].top if edge > 0 else -lines[number].bottom)
+    places = [line.top for line in lines] if edge > 0 else [-line.bottom for line in lines]
+    numbers.sort(key=places.__getitem__)
     highest = _MAX_HEIGHT * median([lines[number].bottom - lines[number].top for number in numbers])
     rows: list[_Row] = []
     for number in numbers:

@@ -56,11 +56,13 @@ _LIGATURE = re.compile("[\ufb00-\ufb06]")
 _MEANS_NOTHING = re.compile("[\u00ad\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 # A glyph of a symbol font (private use) with white space behind it at the beginning of a line is a bullet.
-_BULLET = re.compile("^[\ue000-\uf8ff](?=[ \t])", re.MULTILINE)
+_BULLET = re.compile("[\ue000-\uf8ff](?<=^.)(?=[ \t])", re.MULTILINE)
 
 _EMPTY_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+\n")
 
 _LETTER = re.compile(r"[^\W_]")
+
+_ASCII = frozenset(map(chr, range(32, 127)))  # each has a meaning
 
 
 def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
@@ -208,15 +210,20 @@ def _is_usable(text: str, page: PdfPage) -> bool:
     """Whether a page's text layer says what the page shows."""
     if _is_garbled(text):
         return False
-    return _visible(text) >= _SCARCE_CHARACTERS or _picture_share(page) < _PICTURE_SHARE
+    beginning = text[: 4 * _SCARCE_CHARACTERS]  # where the page has text, it begins with some
+    return (
+        _visible(beginning) >= _SCARCE_CHARACTERS
+        or _visible(text) >= _SCARCE_CHARACTERS
+        or _picture_share(page) < _PICTURE_SHARE
+    )
 
 
 def _is_garbled(text: str) -> bool:
     """Whether a text layer has no letters, or too many characters without a meaning to be believed."""
     if not _LETTER.search(text):
         return True
-    meaningless = sum(text.count(character) for character in set(text) if _is_meaningless(character))
-    return meaningless > _MAX_MEANINGLESS * _visible(text)
+    strange = [character for character in set(text).difference(_ASCII) if _is_meaningless(character)]
+    return bool(strange) and sum(map(text.count, strange)) > _MAX_MEANINGLESS * _visible(text)
 
 
 @functools.lru_cache(65536)

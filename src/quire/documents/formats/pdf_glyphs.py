@@ -24,8 +24,8 @@ _STRAY_MARK = re.compile(f" ([\u064b-\u0652\u0670])([{_ARABIC}])")
 _GLUED_SCRIPTS = re.compile(f"(?<=[A-Za-z])(?=[{_ARABIC}])")
 
 # A word of letters (two of Hangul, kana or Han, else three) with one or two digits glued to it: perhaps the mark of a
-# footnote. Shorter words are symbols and units (x2, H2, m2, km2).
-_MARK = re.compile(r"(?<=[^\W\d_])\d{1,2}(?!\w)")
+# footnote. Shorter words are symbols and units (x2, H2, m2, km2). The digit goes first, as the engine skips all else.
+_MARK = re.compile(r"\d(?<=[^\W\d_].)\d?(?!\w)")
 _MARKABLE = re.compile(r"[^\W\d_]{3}|.?[\u3040-\u9fff\uac00-\ud7a3]{2}", re.DOTALL)
 
 # The mark stands on a line this many font sizes above the one of its word: 0.33 to 0.45 in LaTeX, Word, FrameMaker and

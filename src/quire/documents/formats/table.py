@@ -53,7 +53,8 @@ def read_table(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     is none of prose. A row leads back to its bytes. A quote that is never closed is a character like any other.
 
     Raises:
-        DroppedFile: "binary", "empty"; "too-large" for a table that is to be one document.
+        DroppedFile: "binary", "empty"; "no-text" where no row follows the titles; "too-large" for a table that is to be
+            one document.
     """
     lines = Lines(file, settings)
     table = _Table(lines)
@@ -80,7 +81,10 @@ def read_table(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
             continue
         span = Span(0, len(text), byte_start=record.start, byte_end=record.end) if lines.exact else Span(0, len(text))
         yield Document(text, file.source, media_type, file.sha256, file.member, (span,))
-    yield from table.left_out(file)
+    left_out = list(table.left_out(file))
+    if titled and not rest and not left_out:
+        raise DroppedFile("no-text", f"no row below the title {name!r}")
+    yield from left_out
     if blank:
         yield LeftOut(file.named("rows without text"), 0, "dropped", "empty", f"{blank:,} rows have no text there")
 
