@@ -63,8 +63,9 @@ def test_rows_of_a_table(tmp_path):
     path = notes(tmp_path / "notes.db")
     expected = {f"notes.db/notes!{key}": f"{PROSE}, number {key}" for key in (1, 2, 3)}
     assert read(f"sqlite:///{path}?table=notes&column=body", tmp_path) == expected
-    assert read(f"sqlite:///{path}?table=notes", tmp_path) == expected
-    assert read(f"sqlite:///{path}", tmp_path) == expected
+    guessed = {"!(other columns)": "other-columns", **expected}
+    assert read(f"sqlite:///{path}?table=notes", tmp_path) == guessed
+    assert read(f"sqlite:///{path}", tmp_path) == guessed
     titles = read(f"sqlite:///{path}?table=notes&column=title&key=body", tmp_path)
     assert titles[f"notes.db/notes!{PROSE}, number 2"] == "Title 2"
 
