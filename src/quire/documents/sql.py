@@ -283,9 +283,7 @@ def _query_plan(connection: Connection, told: dict[str, str], settings: ReadSett
     for kind in ("column", "key"):
         if kind in told and told[kind] not in columns:
             raise _missing(f"{kind} of the query", told[kind], columns)
-    chosen, others = (
-        _Chosen([told["column"]]) if "column" in told else _chosen(connection, query, columns, settings)
-    )
+    chosen, others = _Chosen([told["column"]]) if "column" in told else _chosen(connection, query, columns, settings)
     key = [columns.index(told["key"])] if "key" in told else []
     text = [columns.index(column) for column in chosen]
     return _Plan(name, chosen, len(columns), query, key, text, not key, others)
