@@ -58,6 +58,49 @@ def test_older_encodings_are_told_from_the_whole_text(encoding: str) -> None:
     assert decode(text.encode(encoding)).text == text
 
 
+WESTERN = {
+    "German": "Größe und Überfluß der Bücher in der Straße. „Öl“, schrieb er – und schwieg.\n",
+    "German, few": "Die Bäume standen still, und wir gingen in das Haus hinein und blieben dort sitzen.\n",
+    "French": "Il était une fois, à l'orée de la forêt, un garçon. Où êtes-vous déjà passé, cet été ? Ça brûle.\n",
+    "Spanish": "El niño comió más piñas que su mamá, ¿qué pasó después? ¡Nada! Según él, la canción está aquí.\n",
+    "Danish": "På Ærø gik en mand over åen, og hans søster gav ham rødgrød med fløde.\n",
+    "Swedish": "På ängen där blommorna växte såg han en björn, och den åt blåbär hela dagen.\n",
+    "Italian": "La città è più bella di sera, perché lì c'è libertà. Così andò via; però tornerà lunedì.\n",
+    "Portuguese": "Não há razão para a informação não estar à mão. Você já comeu maçã, irmão?\n",
+    "Finnish": "Hän meni mökille kesällä, missä järvi on syvä ja vesi lämmintä.\n",
+    "Dutch": "Hij heeft één idee over de financiële coöperatie, ruïne en reünie.\n",
+    "English": "The café was naïve about its résumé; nothing else was in the façade of the house.\n",
+    "signs": "It’s “5 £” — or 10 €… Brand™ at 20 °C, § 7, ½ l · No\xa05, a wait…what, wo\xadrd.\n",
+    "a menu": "╔════════╗\n║ Main   ║\n╠════════╣\n║ 1 Print║\n╚════════╝\nChoose one of the lines.\n",
+    "a list": "Café\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp850", "cp437"])
+@pytest.mark.parametrize("language", WESTERN)
+def test_pages_of_dos_are_told_from_those_of_windows(language: str, encoding: str) -> None:
+    text = WESTERN[language]
+    known = "".join(sign for sign in text if sign.encode(encoding, "ignore"))
+    if len(known) < len(text) - 4:
+        pytest.skip("the code page has not the letters")
+    assert decode(known.encode(encoding)).text == known
+
+
+CENTRAL = {
+    "Polish": "Zażółć gęślą jaźń, a potem idź do domu. Świeże źródło płynie przez łąkę.\n",
+    "Czech": "Příliš žluťoučký kůň úpěl ďábelské ódy, a pak šel domů přes řeku.\n",
+    "Hungarian": "Árvíztűrő tükörfúrógép, és a kertben öt öreg fűzfa állt a víz fölött.\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["cp1250", "iso-8859-2", "cp852"])
+@pytest.mark.parametrize("language", CENTRAL)
+def test_no_page_of_dos_is_seen_in_central_european_texts(language: str, encoding: str) -> None:
+    text = CENTRAL[language] * 3
+    found = decode(text.encode(encoding))
+    assert found.encoding not in ("cp437", "cp850")
+
+
 @pytest.mark.parametrize("order", ["le", "be"])
 @pytest.mark.parametrize("encoding", SENTENCES)
 def test_sixteen_bits_without_a_mark_in_many_scripts(encoding: str, order: str) -> None:

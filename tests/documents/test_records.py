@@ -36,12 +36,12 @@ def lines(records, **options):
     st.booleans(),
 )
 def test_each_record_is_a_document_that_leads_back_to_its_bytes(rows, name, ascii_only):
-    records = [{"other": other, "text": text} for text, other in rows]
+    records = [{"other": [other], "text": text} for text, other in rows]
     if name in ("a.jsonl", "a.json"):
         data = lines(records, ensure_ascii=ascii_only).encode()
     else:
         data = json.dumps(records, ensure_ascii=ascii_only, indent=name == "indented.json" or None).encode()
-    documents = read(data, name)
+    documents = [part for part in read(data, name) if isinstance(part, Document)]
     assert [document.text for document in documents] == [text for text, _ in rows]
     for document, record in zip(documents, records, strict=True):
         (span,) = document.pages
@@ -54,16 +54,28 @@ def test_the_field_can_be_told_and_may_lie_deeper():
     records = [{"title": f"Title {n}", "text": PROSE, "post": {"body": f"body {n}"}, "a.b": "dots"} for n in range(3)]
     for told, first in (("title", "Title 0"), ("post.body", "body 0"), ("a.b", "dots"), ("none", PROSE)):
         for name, data in (("a.jsonl", lines(records)), ("a.json", json.dumps(records))):
-            documents = read(data, name, ReadSettings(text_field=told))
+            *documents, left = read(data, name, ReadSettings(text_field=told))
             assert len(documents) == 3
             assert documents[0].text == first
+            held = sum(len(f"Title {n}{PROSE}body {n}dots") for n in range(3))
+            count = held - sum(len(document.text) for document in documents)
+            assert left.detail.startswith(f"{count} characters in fields that are not taken: ")
 
 
 def test_a_field_is_guessed_by_its_length():
     records = [{"name": f"name {n}", "what_they_wrote": PROSE, "stars": 5} for n in range(3)]
-    assert [document.text for document in read(lines(records))] == [PROSE] * 3
-    (document,) = read(lines([{"question": PROSE, "answer": PROSE}] * 2))
-    assert document.text.count(PROSE) == 4  # not clear which of the two: as it stands
+    *documents, left = read(lines(records))
+    assert [document.text for document in documents] == [PROSE] * 3
+    assert (left.member, left.rule, left.size) == ("other fields", "other-columns", 18)
+    documents = read(lines([{"question": PROSE, "answer": PROSE.upper()}] * 2))
+    assert [document.text for document in documents] == [f"{PROSE}\n\n{PROSE.upper()}"] * 2
+
+
+def test_a_usual_name_is_not_believed_where_another_field_holds_more():
+    records = [{"document": f"INV-{n}", "what": f"{PROSE} {n}", "more": {"who": ["Ada", {"said": "no"}]}} for n in "ab"]
+    *documents, left = read(lines(records))
+    assert [document.text for document in documents] == [f"{PROSE} a", f"{PROSE} b"]
+    assert left.detail == "20 characters in fields that are not taken: document, more"
 
 
 @pytest.mark.parametrize(

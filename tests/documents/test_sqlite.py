@@ -24,6 +24,10 @@ def read(path, settings=DEFAULT):
     return list(read_file(path, path.name, settings))
 
 
+def documents_of(parts):
+    return [part for part in parts if isinstance(part, Document)]
+
+
 def told(parts):
     return {part.member: part.text if isinstance(part, Document) else part.rule for part in parts}
 
@@ -43,7 +47,9 @@ def test_every_row_with_text_is_a_document_that_leads_back_to_it(tmp_path_factor
 
 
 def test_a_row_says_its_column_and_size(tmp_path):
-    parts = read(notes(tmp_path / "notes.db"))
+    left, *parts = read(notes(tmp_path / "notes.db"))
+    assert (left.member, left.rule) == ("notes/(other columns)", "other-columns")
+    assert left.detail == "21 characters of the first 3 rows in columns that are not taken: title"
     assert [part.member for part in parts] == ["notes/1", "notes/2", "notes/3"]
     first = parts[0]
     assert first.text == f"{PROSE}, number 1"
@@ -54,10 +60,10 @@ def test_a_row_says_its_column_and_size(tmp_path):
 def test_the_table_and_the_column_can_be_told(tmp_path):
     path = notes(tmp_path / "notes.db")
     database(path, "CREATE TABLE other (text)", rows=[("short",)], into="other")
-    assert set(told(read(path))) == {"notes/1", "notes/2", "notes/3", "other/1"}
+    assert {part.member for part in documents_of(read(path))} == {"notes/1", "notes/2", "notes/3", "other/1"}
     assert told(read(path, ReadSettings(text_table="other"))) == {"other/1": "short"}
     assert told(read(path, ReadSettings(text_table="notes", text_column="title")))["notes/2"] == "Title 2"
-    assert len(read(path, ReadSettings(text_table="none", text_column="none"))) == 4
+    assert len(documents_of(read(path, ReadSettings(text_table="none", text_column="none")))) == 4
 
 
 def test_blobs_of_a_column_that_is_told_are_text_where_their_bytes_are(tmp_path):
@@ -74,15 +80,15 @@ def test_blobs_of_a_column_that_is_told_are_text_where_their_bytes_are(tmp_path)
 
 @pytest.mark.parametrize("name", ["notes", "saved", "a.sqlite3", "a.gpkg"])
 def test_a_database_is_known_by_its_first_bytes(tmp_path, name):
-    assert len(read(notes(tmp_path / name))) == 3
+    assert len(documents_of(read(notes(tmp_path / name)))) == 3
 
 
 def test_a_database_in_an_archive(tmp_path):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.write(notes(tmp_path / "notes.db"), "in/notes.db")
-    parts = list(read_bytes(buffer.getvalue(), "a.zip", DEFAULT))
-    assert [part.member for part in parts] == [f"in/notes.db!notes/{key}" for key in (1, 2, 3)]
+    parts = read_bytes(buffer.getvalue(), "a.zip", DEFAULT)
+    assert [part.member for part in documents_of(parts)] == [f"in/notes.db!notes/{key}" for key in (1, 2, 3)]
 
 
 def test_tables_of_other_shapes(tmp_path):
@@ -133,7 +139,7 @@ def test_nothing_in_the_database_runs(tmp_path):
     assert ended["search"] == "unsupported"
     assert ended["d/1"] == "words"
     assert not any("loops" in member for member in ended)
-    assert sum(member.startswith("notes/") for member in ended) == 3
+    assert sum(member.startswith("notes/") for member in ended) == 4
 
 
 def test_a_view_under_the_name_of_a_table_is_not_read(tmp_path):

@@ -29,6 +29,14 @@ def read(data, name="a.csv", settings=DEFAULT):
     return list(read_bytes(data if isinstance(data, bytes) else data.encode(), name, settings))
 
 
+def texts(data, settings=DEFAULT):
+    return [part.text for part in read(data, settings=settings) if isinstance(part, Document)]
+
+
+def told(data):
+    return [(part.member, part.rule, part.detail) for part in read(data) if isinstance(part, LeftOut)]
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 999), st.just(PROSE) | WORDS.map(PROSE.__add__)), min_size=1),
     st.sampled_from(",;\t|"),
@@ -72,21 +80,58 @@ def test_spans_of_a_long_table_lead_to_its_rows():
 
 def test_the_column_can_be_told():
     data = written([("id", "title", "review"), *[(n, f"Title {n}", PROSE) for n in range(3)]])
-    for told in ("title", "Title", "2"):
-        documents = read(data, settings=ReadSettings(text_column=told))
-        assert [document.text for document in documents] == ["Title 0", "Title 1", "Title 2"]
-    assert [document.text for document in read(data, settings=ReadSettings(text_column="body"))] == [PROSE] * 3
+    for name in ("title", "Title", "2"):
+        assert texts(data, ReadSettings(text_column=name)) == ["Title 0", "Title 1", "Title 2"]
+    assert texts(data, ReadSettings(text_column="body")) == [PROSE] * 3
 
 
 def test_a_column_of_the_usual_name_is_taken_however_short():
     data = written([("label", "text"), ("pos", "good"), ("neg", "bad")])
-    assert [document.text for document in read(data)] == ["good", "bad"]
+    assert texts(data) == ["good", "bad"]
+    assert told(data) == [("other columns", "other-columns", "6 characters in columns that are not taken: label")]
 
 
-def test_two_columns_of_prose_are_one_table():
-    (document,) = read(written([("question", "answer"), *[(PROSE, PROSE.upper())] * 3]))
-    assert document.text.count(PROSE) == 3
-    assert document.text.count(PROSE.upper()) == 3
+def test_a_usual_name_over_codes_is_not_believed():
+    bought = [("INV-1", "Ada Lovelace", "Pump for the pond delivered"), ("INV-2", "Grace Hopper", "Two hoses")]
+    (document,) = read(written([("document", "customer", "description"), *bought]))
+    assert all(cell in document.text for row in bought for cell in row)
+    long = [(*row[:2], PROSE) for row in bought]
+    data = written([("document", "customer", "description"), *long])
+    assert texts(data) == [PROSE, PROSE]
+    assert told(data) == [
+        ("other columns", "other-columns", "34 characters in columns that are not taken: document, customer")
+    ]
+
+
+def test_a_usual_name_is_not_believed_where_another_column_holds_more():
+    rows = [(f"On ponds {n}", PROSE, f"{PROSE}. " * 60) for n in range(3)]
+    assert texts(written([("title", "abstract", "fulltext"), *rows])) == [f"{row[1]}\n\n{row[2]}" for row in rows]
+    # A short text of a usual name stands beside the prose that outweighs it.
+    short = [("frogs came at night", PROSE) for _ in range(3)]
+    assert texts(written([("text", "about_the_author"), *short])) == ["\n\n".join(row) for row in short]
+
+
+def test_addresses_keys_and_paths_do_not_outweigh_a_short_text():
+    row = ("good", "https://example.org/pages/a-good-one", "src/quire/documents/columns.py", "dGhlIGZyb2dzIGNhbWUgYXQ")
+    assert texts(written([("text", "page", "path", "key"), *[row] * 3])) == ["good"] * 3
+    code = ("for x in [0] * 9: (y[x:], z[x]) = (-x, {x: +x})", "kendryte", "MIT")
+    assert texts(written([("content", "owner", "license"), *[code] * 3])) == [code[0]] * 3
+
+
+@given(st.lists(st.tuples(WORDS, st.just(PROSE), WORDS, st.just(PROSE.upper())), min_size=2))
+def test_every_character_with_letters_is_in_a_text_or_told(rows):
+    rows = [(f"a{row[0]}", row[1], f"b{row[2]}", row[3]) for row in rows]
+    *documents, left = read(written([("label", "question", "note", "answer"), *rows]))
+    assert [document.text for document in documents] == [f"{row[1]}\n\n{row[3]}" for row in rows]
+    count = sum(len(row[0]) + len(row[2]) for row in rows)
+    assert left.detail == f"{count:,} characters in columns that are not taken: label, note"
+    assert left.size == sum(len((row[0] + row[2]).encode()) for row in rows)
+
+
+def test_rows_of_two_columns_of_prose_hold_both():
+    documents = read(written([("question", "answer"), *[(PROSE, PROSE.upper())] * 3]))
+    assert [document.text for document in documents] == [f"{PROSE}\n\n{PROSE.upper()}"] * 3
+    assert {document.media_type for document in documents} == {'text/csv; column="question, answer"'}
 
 
 def test_a_table_without_titles():

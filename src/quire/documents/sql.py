@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, quote_plus
 
-from quire.documents.formats.columns import SAMPLE_ROWS, prose_columns, text_column, text_of
+from quire.documents.formats.columns import SAMPLE_ROWS, joined, others_detail, others_in_sample, text_columns, text_of
 from quire.documents.formats.rows import write_rows
 from quire.documents.settings import ReadSettings
 from quire.documents.walk import unused
@@ -74,6 +74,12 @@ class _Plan(NamedTuple):
     key: list[int]  # where in what the statement gives the key stands; where it is nowhere, rows are numbered
     text: list[int]
     unique: bool
+    others: str | None = None  # the sentence about columns that are not of the text
+
+
+class _Chosen(NamedTuple):
+    columns: list[str]
+    others: str | None = None
 
 
 def is_database(source: object) -> bool:
@@ -104,7 +110,7 @@ def located(source: str) -> tuple[str, Path | None, str]:
 def queried(sources: Sequence[str], folder: Path, settings: ReadSettings) -> Iterator[list[Rows]]:
     """Query databases into files in `folder`, which is made for it and removed at the end.
 
-    A column is chosen as `text_column` says where none is told. A second database of one name is called "NAME (2)", and
+    Columns are chosen as `text_columns` says where none is told. A second database of one name is called "NAME (2)", and
     a second source of one table "DATABASE/TABLE (2)". Rows come in the order of their primary key, or of
     their text where there is none. Nothing is ever written to a database; names are quoted.
 
@@ -138,7 +144,7 @@ def queried(sources: Sequence[str], folder: Path, settings: ReadSettings) -> Ite
                 _only_read(connection)
                 for plan in _plans(connection, told, settings):
                     path = folder / f"{len(found)}.rows"
-                    size = write_rows(path, plan.columns, plan.width, _rows(connection, plan))
+                    size = write_rows(path, plan.columns, plan.width, _rows(connection, plan), plan.others)
                     found.append(Rows(unused(f"{names[place]}/{plan.name}", taken), path, size))
         yield found
     finally:
@@ -308,14 +314,16 @@ def _table_plan(
     if not key and connection.dialect.name == "sqlite" and name in sqlalchemy.inspect(connection).get_table_names():
         key = [sqlalchemy.literal_column("rowid")]
     called = (name if schema is None else f"{schema}.{name}").replace("%", "%25").replace("/", "%2F")
-    chosen = [told] if told in columns else _chosen(connection, sqlalchemy.select(table), columns, settings)
+    chosen, others = (
+        _Chosen([told]) if told in columns else _chosen(connection, sqlalchemy.select(table), columns, settings)
+    )
     if not chosen:
         return _Plan(called, [], len(columns), None, [], [], True)
     texts = [named[column] for column in chosen]
     statement = sqlalchemy.select(*key, *texts).select_from(table).order_by(*(key or texts))
     width = len(key)
     text = list(range(width, width + len(texts)))
-    return _Plan(called, chosen, len(columns), statement, list(range(width)), text, unique)
+    return _Plan(called, chosen, len(columns), statement, list(range(width)), text, unique, others)
 
 
 def _query_plan(connection: Connection, told: dict[str, str], settings: ReadSettings) -> _Plan:
@@ -329,21 +337,24 @@ def _query_plan(connection: Connection, told: dict[str, str], settings: ReadSett
     for kind in ("column", "key"):
         if kind in told and told[kind] not in columns:
             raise _missing(f"{kind} of the query", told[kind], columns)
-    chosen = [told["column"]] if "column" in told else _chosen(connection, query, columns, settings)
+    chosen, others = _Chosen([told["column"]]) if "column" in told else _chosen(connection, query, columns, settings)
     key = [columns.index(told["key"])] if "key" in told else []
-    return _Plan(name, chosen, len(columns), query, key, [columns.index(column) for column in chosen], not key)
+    text = [columns.index(column) for column in chosen]
+    return _Plan(name, chosen, len(columns), query, key, text, not key, others)
 
 
-def _chosen(connection: Connection, statement: Any, columns: list[str], settings: ReadSettings) -> list[str]:
+def _chosen(connection: Connection, statement: Any, columns: list[str], settings: ReadSettings) -> _Chosen:
     """Return the columns of the text, by the setting or by a look at the first rows."""
     if hasattr(statement, "limit"):
         statement = statement.limit(SAMPLE_ROWS)
     with connection.execution_options(stream_results=True, yield_per=_BATCH).execute(statement) as result:
         rows = [[cell if isinstance(cell, str) else None for cell in row] for row in result.fetchmany(SAMPLE_ROWS)]
     if not rows:
-        return []
-    column = text_column(rows, columns, settings.text_column)
-    return [columns[number] for number in (sorted(prose_columns(rows, len(columns))) if column is None else [column])]
+        return _Chosen([])
+    taken = text_columns(rows, columns, settings.text_column)
+    characters, names = others_in_sample(rows, columns, taken)
+    others = others_detail(characters, names, where=f" of the first {len(rows):,} rows") if taken and names else None
+    return _Chosen([columns[number] for number in taken], others)
 
 
 def _rows(connection: Connection, plan: _Plan) -> Iterator[tuple[str, str]]:
@@ -357,8 +368,7 @@ def _rows(connection: Connection, plan: _Plan) -> Iterator[tuple[str, str]]:
             if not plan.unique:
                 seen[key] = seen.get(key, 0) + 1
                 key = key if seen[key] == 1 else f"{key} ({seen[key]})"
-            texts = [_text(row[place]) for place in plan.text]
-            yield key, "\n\n".join(text for text in texts if text.strip())
+            yield key, joined(_text(row[place]) for place in plan.text)
 
 
 def _key(values: list[Any], number: int) -> str:

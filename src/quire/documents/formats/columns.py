@@ -1,14 +1,15 @@
-"""Which column of a table, or field of records, holds the text: told, or guessed by a stated rule."""
+"""Which columns of a table, or fields of records, hold the text: told, or guessed by a stated rule."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from quire.documents.document import DroppedFile
+from quire.documents.document import DroppedFile, LeftOut
 from quire.documents.formats.encodings import decode
 
 NAMES = ("text", "content", "body", "article", "document", "passage", "story", "abstract", "markdown", "transcript")
-"""Columns of these names are taken, whatever their length; the first of this list goes first."""
+"""A column of such a name is the text where no other holds more letters; the first of this list goes first."""
 
 SAMPLE_ROWS = 200
 """Rows that are looked at; more of them tell no more about a table that was written by one program."""
@@ -22,17 +23,28 @@ MAX_COLUMNS = 10_000
 PROSE_LETTERS = 40
 """Letters from which on a cell can be a passage: the longest names and addresses stay below."""
 
+WORD_LETTERS = 20
+"""Characters of a word, in the mean of a cell, up to which it is one of words: addresses of pages, keys and paths are
+above."""
+
+OTHERS_NAMED = 10
+"""Columns that are not of the text and are told by name."""
+
+Rows = Sequence[Sequence[str | None]]
+
 _LOOKED_AT = 2000  # characters of a cell
 _PARAMETER_LENGTH = 60
+_LETTER = re.compile(r"[^\W\d_]")
 
 
-def text_column(rows: Sequence[Sequence[str | None]], names: Sequence[str], told: str | None = None) -> int | None:
-    """Return the number of the column that holds the text, counted from 0, or None where none clearly does.
+def text_columns(rows: Rows, names: Sequence[str], told: str | None = None) -> list[int]:
+    """Return the numbers of the columns that hold the text, counted from 0 and in their order, or [] where none does.
 
     The column that is `told` goes first, if there is one of that name. Then the first of `NAMES` that has letters in
-    half of the rows. Then the one column that holds prose in half of the rows: cells of 40 letters or more in six
-    words or more, seven in ten characters of them letters and spaces (or 20 characters of a script written without
-    spaces). Of several such columns, the one that holds twice the text of each other.
+    half of the rows, unless another column holds more letters in cells of words: seven in ten characters letters and
+    spaces, words of 20 characters at most in the mean. Then every column that holds prose in half of the rows: cells of
+    40 letters or more in six words or more, seven in ten characters of them letters and spaces (or 20 characters of a
+    script written without spaces); and beside such ones the column of `NAMES`, if half of its cells have two words.
 
     Args:
         rows: the first rows, without the names; rows may be shorter than others.
@@ -43,29 +55,106 @@ def text_column(rows: Sequence[Sequence[str | None]], names: Sequence[str], told
     if told is not None:
         for known, wanted in ((list(names), told), (lowered, told.strip().lower())):
             if wanted in known:
-                return known.index(wanted)
+                return [known.index(wanted)]
     if len(names) > MAX_COLUMNS:
-        return None
+        return []
     rows = rows[: min(SAMPLE_ROWS, max(1, SAMPLE_CELLS // max(1, len(names))))]
+    named = _named(rows, lowered)
+    if named is not None and not _outweighed(rows, named, len(names)):
+        return [named]
+    prose = _prose_columns(rows, len(names))
+    if prose and named is not None and _in_half(rows, named, lambda cell: len(cell.split()) > 1):
+        prose.append(named)
+    return sorted(set(prose))
+
+
+def joined(cells: Iterable[str | None]) -> str:
+    """Return the text of a row: its cells that are not blank, with a blank line between two."""
+    return "\n\n".join(cell for cell in cells if cell and not cell.isspace())
+
+
+class OtherColumns:
+    """Counts what stands in columns that are not of the text, so that the account can say it.
+
+    Only cells with letters count: numbers and dates are no text.
+    """
+
+    def __init__(self) -> None:
+        self._characters: dict[str, int] = {}
+        self._bytes = 0
+
+    def add(self, name: str, cell: str) -> None:
+        """Count one cell of the column `name`."""
+        if _LETTER.search(cell):
+            self._characters[name] = self._characters.get(name, 0) + len(cell)
+            self._bytes += len(cell) if cell.isascii() else len(cell.encode("utf-8", "replace"))
+
+    def left_out(self, member: str, what: str = "columns") -> Iterator[LeftOut]:
+        """Yield what the account is told of them, if there are any."""
+        if self._characters:
+            detail = others_detail(sum(self._characters.values()), list(self._characters), what)
+            yield LeftOut(member, self._bytes, "dropped", OTHERS, detail)
+
+
+OTHERS = "other-columns"
+"""The rule by which columns and fields are left out that are not of the text."""
+
+
+def others_detail(characters: int, names: Sequence[str], what: str = "columns", where: str = "") -> str:
+    """Return the sentence about columns that are not of the text."""
+    said = ", ".join(_printable(name) for name in names[:OTHERS_NAMED])
+    if len(names) > OTHERS_NAMED:
+        said += f" and {len(names) - OTHERS_NAMED:,} more"
+    count = f"{characters:,} character{'' if characters == 1 else 's'}"
+    return f"{count}{where} in {what} that are not taken: {said}"
+
+
+def others_in_sample(rows: Rows, names: Sequence[str], taken: Sequence[int]) -> tuple[int, list[str]]:
+    """Return how many characters the columns that are not taken hold in these rows, and the names of those columns."""
+    counted: dict[str, int] = {}
+    for row in rows:
+        for number, (name, cell) in enumerate(zip(names, row, strict=False)):
+            if cell and number not in taken and _LETTER.search(cell):
+                counted[name] = counted.get(name, 0) + len(cell)
+    return sum(counted.values()), [name for name in names if name in counted]
+
+
+def _named(rows: Rows, lowered: Sequence[str]) -> int | None:
     for name in NAMES:
         if name in lowered:
             column = lowered.index(name)
-            if 2 * sum(_has_letters(cell) for cell in _cells(rows, column)) >= max(1, len(rows)):
+            if _in_half(rows, column, lambda cell: _LETTER.search(cell[:_LOOKED_AT])):
                 return column
-    lengths = sorted(((length, column) for column, length in prose_columns(rows, len(names)).items()), reverse=True)
-    if not lengths or (len(lengths) > 1 and lengths[0][0] < 2 * lengths[1][0]):
-        return None
-    return lengths[0][1]
+    return None
 
 
-def prose_columns(rows: Sequence[Sequence[str | None]], width: int) -> dict[int, int]:
-    """Return the columns, of `width`, that hold prose in half of the rows, and how many characters of it."""
-    lengths = {}
-    for column in range(width):
-        prose = [len(cell) for cell in _cells(rows, column) if is_prose(cell)]
-        if prose and 2 * len(prose) >= len(rows):
-            lengths[column] = sum(prose)
-    return lengths
+def _outweighed(rows: Rows, named: int, width: int) -> bool:
+    """Whether another column holds more letters; what stands in the one that is named may be code, and no words."""
+    most = sum(map(_letters, _cells(rows, named)))
+    others = (column for column in range(width) if column != named)
+    return any(sum(_letters(cell) for cell in _cells(rows, column) if _is_words(cell)) > most for column in others)
+
+
+def _prose_columns(rows: Rows, width: int) -> list[int]:
+    return [column for column in range(width) if _in_half(rows, column, is_prose)]
+
+
+def _in_half(rows: Rows, column: int, holds: Callable[[str], object]) -> bool:
+    """Whether something holds of half of the rows, and of one at least."""
+    return 2 * sum(bool(holds(cell)) for cell in _cells(rows, column)) >= max(1, len(rows))
+
+
+def _letters(cell: str) -> int:
+    """Return how many letters a cell has, in a long one by its beginning."""
+    head = cell[:_LOOKED_AT]
+    return sum(map(str.isalpha, head)) * len(cell) // max(1, len(head))
+
+
+def _is_words(cell: str) -> bool:
+    head = cell[:_LOOKED_AT]
+    words = len(head.split())
+    few = len(head) <= WORD_LETTERS * words and _letters(head) + words >= 0.7 * len(head)
+    return few or is_prose(cell)
 
 
 def is_prose(cell: str) -> bool:
@@ -88,13 +177,12 @@ def text_of(data: bytes) -> str:
 
 def with_column(media_type: str, name: str) -> str:
     """Return the media type with the column that was taken as a parameter, so that the account says it."""
-    printable = "".join(c if c.isprintable() and c not in '"\\' else "_" for c in name)[:_PARAMETER_LENGTH]
-    return f'{media_type}; column="{printable}"'
+    return f'{media_type}; column="{_printable(name)}"'
 
 
-def _cells(rows: Sequence[Sequence[str | None]], column: int) -> list[str]:
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() and c not in '"\\' else "_" for c in name)[:_PARAMETER_LENGTH]
+
+
+def _cells(rows: Rows, column: int) -> list[str]:
     return [row[column] or "" for row in rows if column < len(row)]
-
-
-def _has_letters(cell: str) -> bool:
-    return any(map(str.isalpha, cell[:_LOOKED_AT]))

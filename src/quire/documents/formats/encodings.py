@@ -10,6 +10,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from quire.documents.document import DroppedFile
+from quire.documents.formats.code_pages import DOS, best_page
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -41,6 +42,10 @@ _BREAKS = " \n\r\u2028\u3001\u3002\uff0c"
 _WIDE_CONTROLS = frozenset("\b\t\n\v\f\r\x1a\x1b\x85")
 _NO_TEXT = frozenset(("Cc", "Cn", "Co", "Cs"))  # controls; what is not assigned, private, or half of a pair
 
+# Encodings of Latin scripts, of which the detector names one for texts of DOS, and cp852 for some of Windows. Where it
+# names one of another script or of East Asia, the letters are where those have theirs.
+_LATIN = re.compile(r"(windows-|cp)?(125[0247]|437|85[0278]|86[0135])|iso-?8859-?([123490]|1[03456])|latin-?\d+")
+
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
@@ -57,7 +62,8 @@ def decode(data: bytes, stated: str | None = None) -> Decoded:
 
     A byte order mark decides; else, of bytes that hold a NUL, whether they are words in UTF-16; else strict UTF-8 over
     the whole of `data`; else what the file states; else the single-byte or East Asian encoding that the whole of it
-    fits. Line ends stay as they are.
+    fits: of Latin scripts, that of DOS where letters stand better in words than in that of Windows (see `best_page`).
+    Line ends stay as they are.
 
     Args:
         data: a whole file: the first kilobytes of one say nothing of a single £ at its end.
@@ -148,6 +154,8 @@ def _decode_legacy(data: bytes) -> Decoded:
         # cp1252 holds all that ISO-8859-1 can print; UTF was tried before.
         if detected != "iso8859-1" and not detected.startswith("utf"):
             encoding = detected
+    if _LATIN.fullmatch(encoding):
+        encoding = best_page(data, encoding, [page for page in ("cp1252", *DOS) if page != encoding])
     try:
         return Decoded(data.decode(encoding), encoding, 0)
     except (UnicodeDecodeError, LookupError):

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 
 from quire.documents.document import Document, LeftOut, Part, Span
 from quire.documents.formats.code import read_code
-from quire.documents.formats.columns import SAMPLE_CELLS, SAMPLE_ROWS, text_column, with_column
+from quire.documents.formats.columns import (
+    SAMPLE_CELLS,
+    SAMPLE_ROWS,
+    OtherColumns,
+    joined,
+    text_columns,
+    with_column,
+)
 from quire.documents.formats.encodings import decode
 from quire.documents.formats.lines import Lines, in_memory
 from quire.documents.formats.reader import SourceFile
@@ -50,8 +57,8 @@ def read_json_lines(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
 def read_json(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     """Yield a document for each record of `file`: a list of objects, or objects one after another.
 
-    The field is the one of the setting; else one is chosen as for the columns of a table (see `text_column`), by name
-    and by length. What is no list of records, or has no such field, is kept as it stands.
+    The field is the one of the setting; else fields are chosen as the columns of a table are (see `text_columns`).
+    What the others hold is counted and told. What is no list of records, or has no such field, is kept as it stands.
 
     Raises:
         DroppedFile: "binary", or "empty" where there is only white space.
@@ -67,12 +74,13 @@ def _read(
 ) -> Iterator[Part]:
     sample = list(itertools.islice(records, SAMPLE_ROWS))
     objects = [record.value for record in sample if isinstance(record.value, dict)]
-    field = _field(objects, settings.text_field) if 2 * len(objects) > len(sample) else None
-    if field is None or (len(sample) < least and field != settings.text_field):
+    fields = _fields(objects, settings.text_field) if 2 * len(objects) > len(sample) else []
+    if not fields or (len(sample) < least and fields != [settings.text_field]):
         yield from read_code(in_memory(file, settings), settings)
         return
-    media_type = with_column(file.media_type, field).replace("column=", "field=")
+    media_type = with_column(file.media_type, ", ".join(fields)).replace("column=", "field=")
     blank = 0
+    others = OtherColumns()
     broken = _Broken(file)
     for number, record in enumerate(records):
         if number % _RECORDS_A_PAGE == 0:
@@ -80,20 +88,24 @@ def _read(
         if record.wrong is not None:
             yield from broken.one(number + 1, record)
             continue
-        text = _value(record.value, field)
+        _count_others(record.value, fields, others)
+        texts = [_value(record.value, field) for field in fields]
+        text = texts[0] if len(fields) == 1 else joined(texts)
         if text is None or not text.strip():
             blank += 1
             continue
         span = Span(0, len(text), None, record.start, record.end) if exact else Span(0, len(text))
         yield Document(text, file.source, media_type, file.sha256, file.member, (span,))
     yield from broken.others()
+    yield from others.left_out(file.named("other fields"), "fields")
     if blank:
-        yield LeftOut(file.named("records without text"), 0, "dropped", "empty", f"{blank:,} have no text in {field!r}")
+        detail = f"{blank:,} have no text in {', '.join(map(repr, fields))}"
+        yield LeftOut(file.named("records without text"), 0, "dropped", "empty", detail)
 
 
-def _field(objects: list[dict[str, Any]], told: str | None) -> str | None:
+def _fields(objects: list[dict[str, Any]], told: str | None) -> list[str]:
     if told is not None and any(_value(record, told) is not None for record in objects):
-        return told
+        return [told]
     # Keys in the order in which they are met, and not more of them than are looked at.
     names: dict[str, int] = {}
     for record in objects:
@@ -101,8 +113,33 @@ def _field(objects: list[dict[str, Any]], told: str | None) -> str | None:
             if isinstance(value, str) and len(names) < SAMPLE_CELLS // SAMPLE_ROWS:
                 names.setdefault(name, len(names))
     rows = [[_string(record.get(name)) for name in names] for record in objects]
-    column = text_column(rows, list(names))
-    return None if column is None else list(names)[column]
+    known = list(names)
+    return [known[column] for column in text_columns(rows, known)]
+
+
+def _count_others(record: Any, fields: list[str], others: OtherColumns) -> None:
+    """Count every string that stands in no field of the text, under the name of the field that holds it."""
+    if not isinstance(record, dict):
+        return
+    for name, value in record.items():
+        if isinstance(value, str):
+            if name not in fields:
+                others.add(name, value)
+        elif isinstance(value, (dict, list)):
+            _count_inside(value, name, fields, others)
+
+
+def _count_inside(value: dict[str, Any] | list[Any], name: str, fields: list[str], others: OtherColumns) -> None:
+    inside = [(name, value)]
+    while inside:  # no recursion: what is nested ten thousand deep is read, too
+        path, outer = inside.pop()
+        for key, inner in outer.items() if isinstance(outer, dict) else (("[]", item) for item in outer):
+            place = f"{path}.{key}"
+            if isinstance(inner, str):
+                if place not in fields:
+                    others.add(name, inner)
+            elif isinstance(inner, (dict, list)):
+                inside.append((place, inner))
 
 
 def _value(record: Any, field: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span
-from quire.documents.formats.columns import with_column
+from quire.documents.formats.columns import OTHERS, with_column
 from quire.documents.formats.lines import Lines
 from quire.documents.formats.reader import SourceFile
 from quire.documents.sandbox import page_done
@@ -22,7 +22,9 @@ HEADER = b'{"quire rows": 1, '
 _ROWS_A_PAGE = 1000
 
 
-def write_rows(path: Path, columns: Sequence[str], width: int, rows: Iterable[tuple[str, str]]) -> int:
+def write_rows(
+    path: Path, columns: Sequence[str], width: int, rows: Iterable[tuple[str, str]], others: str | None = None
+) -> int:
     """Write rows into a file that `read_rows` reads; return its bytes.
 
     Args:
@@ -30,9 +32,10 @@ def write_rows(path: Path, columns: Sequence[str], width: int, rows: Iterable[tu
         columns: names of those that the text is of.
         width: how many columns there are to choose from.
         rows: the key and the text of each; no two keys are the same.
+        others: the sentence about columns that are not of the text, if there are any.
     """
     with open(path, "w", encoding="ascii", newline="\n") as file:
-        head = json.dumps({"quire rows": 1, "columns": list(columns), "width": width})
+        head = json.dumps({"quire rows": 1, "columns": list(columns), "width": width, "others": others})
         file.write(head + "\n")
         for key, text in rows:
             file.write(json.dumps([key, text]) + "\n")
@@ -64,9 +67,12 @@ def read_rows(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
                         "no-text", f"no column of text among {row['width']:.0f}; column=NAME can name one"
                     )
                 media_type = with_column(file.media_type, ", ".join(columns))
+                others = row.get("others")
+                if others is not None:
+                    yield LeftOut(file.named("(other columns)"), 0, "dropped", OTHERS, str(others))
                 continue
             key, text = (str(value) for value in row)
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise ReadError("not rows that quire wrote", where=file.where) from None
         if number % _ROWS_A_PAGE == 0:
             page_done()

@@ -13,10 +13,13 @@ from urllib.parse import quote
 
 from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span
 from quire.documents.formats.columns import (
+    OTHERS,
     SAMPLE_CELLS,
     SAMPLE_ROWS,
-    prose_columns,
-    text_column,
+    joined,
+    others_detail,
+    others_in_sample,
+    text_columns,
     text_of,
     with_column,
 )
@@ -58,7 +61,7 @@ def is_log(head: bytes) -> bool:
 def read_sqlite(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     """Yield a document for each row of the tables of `file` that hold text, with the member "TABLE/KEY".
 
-    The column is chosen as for other tables (see `text_column`); where several hold prose, all of them are the text.
+    Columns are chosen as for other tables (see `text_columns`); what the others hold in the first rows is told.
     Blobs are text only in a column that is told, where their bytes are.
     Views and virtual tables are left out, and no trigger, default or function of the database runs: an authorizer
     allows nothing but to read columns. The file is opened read-only and as one that nobody changes.
@@ -154,11 +157,15 @@ def _read_table(
         return
     try:
         table = _described(connection, name)
-        columns = _text_columns(connection, table, file, settings)
+        columns, sample = _text_columns(connection, table, file, settings)
         if not columns:
             detail = f"no column of text among {len(table.columns):,}; text_column can name one"
             yield LeftOut(file.named(place), 0, "dropped", "no-text", detail)
             return
+        characters, others = others_in_sample(sample, table.columns, columns)
+        if others:
+            detail = others_detail(characters, others, where=f" of the first {len(sample):,} rows")
+            yield LeftOut(file.named(f"{place}/(other columns)"), 0, "dropped", OTHERS, detail)
         yield from _rows(connection, table, columns, file, place)
     except _BROKEN as error:
         yield LeftOut(file.named(f"{place}/(the rest)"), 0, "failed", "damaged", f"broken from here on: {error}")
@@ -179,14 +186,16 @@ def _described(connection: sqlite3.Connection, name: str) -> _Table:
     return _Table(name, columns, [_quoted(column) for _, column in keys] or ["NULL"], False)
 
 
-def _text_columns(connection: sqlite3.Connection, table: _Table, file: SourceFile, settings: ReadSettings) -> list[int]:
-    """Return the numbers of the columns that are the text of a row."""
+def _text_columns(
+    connection: sqlite3.Connection, table: _Table, file: SourceFile, settings: ReadSettings
+) -> tuple[list[int], list[list[str | None]]]:
+    """Return the numbers of the columns that are the text of a row, and the rows that speak for them."""
     names = table.columns[: SAMPLE_CELLS // SAMPLE_ROWS]
     told = settings.text_column
     if told in table.columns:
-        return [table.columns.index(told)]
+        return [table.columns.index(told)], []
     if not names:
-        return []
+        return [], []
     sample: list[list[str | None]] = []
     characters = 0
     width = len(table.key)
@@ -201,10 +210,7 @@ def _text_columns(connection: sqlite3.Connection, table: _Table, file: SourceFil
     except sqlite3.Error:
         if not any(any(row) for row in sample):
             raise  # else whoever reads all rows keeps those before the damage, and meets it again
-    if not sample:
-        return []
-    column = text_column(sample, names, told)
-    return sorted(prose_columns(sample, len(names))) if column is None else [column]
+    return (text_columns(sample, names, told) if sample else []), sample
 
 
 def _select(
@@ -239,7 +245,7 @@ def _rows(
         for row in _select(connection, table, table.key + [_quoted(name) for name in names]):
             key = _key(row[:width], seen.rows)
             cells = [text_of(cell) if isinstance(cell, bytes) else cell for cell in row[width:]]
-            text = "\n\n".join(cell for cell in cells if isinstance(cell, str) and cell.strip())
+            text = joined(cell for cell in cells if isinstance(cell, str))
             seen.add(key, row[0], len(text))
             if seen.rows % _ROWS_A_PAGE == 0:
                 page_done()

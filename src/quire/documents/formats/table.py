@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span
 from quire.documents.formats.blocks import row_of
-from quire.documents.formats.columns import SAMPLE_ROWS, is_prose, text_column, with_column
+from quire.documents.formats.columns import SAMPLE_ROWS, OtherColumns, is_prose, joined, text_columns, with_column
 from quire.documents.formats.lines import Line, Lines, in_memory
 from quire.documents.formats.reader import SourceFile
 from quire.documents.formats.text import read_text
@@ -46,11 +46,12 @@ class _Record(NamedTuple):
 
 
 def read_table(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
-    """Yield a document for each row of `file` where one column holds the text, else one of the whole table, row by row.
+    """Yield a document for each row of `file` where columns hold the text, else one of the whole table, row by row.
 
     The delimiter is the one of `DELIMITERS` that gives most of the first records the same number of cells, two or
-    more, the first record too; quotes are double. Which column: see `text_column`. It has a name where the first row
-    is none of prose. A row leads back to its bytes. A quote that is never closed is a character like any other.
+    more, the first record too; quotes are double. Which columns: see `text_columns`. They have names where the first
+    row is none of prose. A row leads back to its bytes. What the other columns hold is counted and told. A quote that is
+    never closed is a character like any other.
 
     Raises:
         DroppedFile: "binary", "empty"; "no-text" where no row follows the titles; "too-large" for a table that is to be
@@ -62,26 +63,32 @@ def read_table(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     if not sample:
         raise DroppedFile("empty", "nothing but white space")
     first, rest = sample[0].cells, [record.cells for record in sample[1:]]
-    column, titled = _column(first, rest, settings.text_column)
-    if column is None:
+    columns, titled = _columns(first, rest, settings.text_column)
+    if not columns:
         whole = in_memory(file, settings)
         yield from read_text(whole, settings) if table.is_list else _whole(file, table)
         return
-    name = first[column] if titled else str(column + 1)
+    names = [name if titled and name.strip() else str(number) for number, name in enumerate(first, start=1)]
+    name = ", ".join(names[column] for column in columns)
     media_type = with_column(file.media_type, name)
+    others = OtherColumns()
     blank = 0
     for number, record in enumerate(table):
         if titled and number == 0:
             continue
         if number % _ROWS_A_PAGE == 0:
             page_done()
-        text = record.cells[column] if column < len(record.cells) else ""
+        cells = record.cells
+        for place, cell in enumerate(cells):
+            if place not in columns:
+                others.add(names[place] if place < len(names) else str(place + 1), cell)
+        text = _text(cells, columns)
         if not text.strip():
             blank += 1
             continue
         span = Span(0, len(text), byte_start=record.start, byte_end=record.end) if lines.exact else Span(0, len(text))
         yield Document(text, file.source, media_type, file.sha256, file.member, (span,))
-    left_out = list(table.left_out(file))
+    left_out = [*table.left_out(file), *others.left_out(file.named("other columns"))]
     if titled and not rest and not left_out:
         raise DroppedFile("no-text", f"no row below the title {name!r}")
     yield from left_out
@@ -89,17 +96,21 @@ def read_table(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
         yield LeftOut(file.named("rows without text"), 0, "dropped", "empty", f"{blank:,} rows have no text there")
 
 
-def _column(first: list[str], rest: list[list[str]], told: str | None) -> tuple[int | None, bool]:
-    """Return the column of the text, and whether the first row is one of titles."""
+def _text(cells: list[str], columns: list[int]) -> str:
+    if len(columns) == 1:
+        return cells[columns[0]] if columns[0] < len(cells) else ""
+    return joined(cells[column] for column in columns if column < len(cells))
+
+
+def _columns(first: list[str], rest: list[list[str]], told: str | None) -> tuple[list[int], bool]:
+    """Return the columns of the text, and whether the first row is one of titles."""
     if told is not None and told.isdecimal() and told not in first and 0 < int(told) <= len(first):
-        column: int | None = int(told) - 1
+        columns = [int(told) - 1]
+    elif not rest and told is None:
+        columns = []  # titles over nothing, or a list of one line
     else:
-        column = text_column(rest or [first], first, told)
-        if not rest and told is None:
-            column = None  # titles over nothing, or a list of one line
-    if column is None or column >= len(first):
-        return None, False
-    return column, not is_prose(first[column])
+        columns = text_columns(rest or [first], first, told)
+    return columns, not any(is_prose(first[column]) for column in columns)
 
 
 def _whole(file: SourceFile, table: _Table) -> Iterator[Part]:
