@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from quire.settings import Settings
 
-READERS_VERSION = 4
+READERS_VERSION = 5
 """Raised whenever a reader would give another text for the same bytes; it makes every fingerprint new."""
 
 WITHOUT_EFFECT = frozenset(("ocr_threads",))
@@ -61,7 +61,7 @@ class ReadSettings(Settings):
     links: bool = True
     """Write where links of web pages, books and office files lead, as Markdown: [words](address)."""
     comments: bool = True
-    """Keep the comments that people wrote beside the text of office files."""
+    """Keep the comments that people wrote beside the text of office files and PDFs."""
     hidden: bool = False
     """Also read hidden sheets, hidden slides and hidden text of office files."""
     embedded_pictures: bool = False
