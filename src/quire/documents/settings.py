@@ -63,7 +63,7 @@ class ReadSettings(Settings):
     comments: bool = True
     """Keep the comments that people wrote beside the text of office files and PDFs."""
     hidden: bool = False
-    """Also read hidden sheets, hidden slides and hidden text of office files."""
+    """Also read hidden sheets, slides and text of office files, and hidden files in archives."""
     embedded_pictures: bool = False
     """Also recognise text in the pictures inside office files and electronic books."""
     text_column: Annotated[str | None, BeforeValidator(_as_text)] = Field(default=None, min_length=1)
