@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import random
 import tarfile
 import zipfile
 
@@ -106,7 +107,10 @@ def test_archives_in_archives_add_up(tree):
     def leaves(node, depth):
         if not node or depth > DEFAULT.max_depth:
             return 1  # the empty archive itself, or the one that is not opened
-        return sum(leaves(part, depth + 1) if isinstance(part, dict) else 1 for part in node.values())
+        return sum(
+            leaves(part, depth + 1) if isinstance(part, dict) and not name.startswith(".") else 1
+            for name, part in node.items()
+        )
 
     if not tree:
         return
@@ -117,6 +121,36 @@ def test_the_way_through_archives_is_the_name():
     inner = zipped({"c.txt": b"words"})
     (document,) = read(zipped({"b/inner.zip": tarred({"x/i.zip": inner})}), "outer.zip")
     assert document.member == "b/inner.zip!x/i.zip!c.txt"
+
+
+def test_the_name_of_a_packed_file_is_that_of_the_packing_without_its_end():
+    packed = gzip.compress(b"words", mtime=0)
+    data = zipped({"old.zip": zipped({"x.log.gz": packed, "wow!.log.gz": packed}), "a/y.log.gz": packed})
+    assert [part.member for part in read(data)] == [
+        "old.zip!x.log.gz!x.log",
+        "old.zip!wow!.log.gz!wow!.log",
+        "a/y.log.gz!y.log",
+    ]
+    (twice,) = read(gzip.compress(packed, mtime=0), "a.txt.gz.gz")
+    assert twice.member == "a.txt.gz!a.txt"
+
+
+def test_hidden_members_are_left_out_as_on_the_disk():
+    files = {
+        "./a.txt": b"words",
+        "../b.txt": b"words",
+        ".env": b"KEY = 1",
+        "code/.git/config": b"[core]",
+        "__MACOSX/c/._a.txt": b"\0\5\x16\7",
+        "c/._n.docx": b"\0\5\x16\7",
+        ".hidden.zip": zipped({"d.txt": b"words"}),
+    }
+    for name, data in (("a.zip", zipped(files)), ("a.tar", tarred(files)), ("a.tar.gz", tarred(files, "w:gz"))):
+        parts = read(data, name, ReadSettings(max_members=2))
+        assert outcomes(parts) == {"./a.txt": "kept", "../b.txt": "kept", **dict.fromkeys(list(files)[2:], "hidden")}
+        assert [part.size for part in parts] == [len(data) for data in files.values()]
+    parts = outcomes(read(zipped(files), settings=ReadSettings(hidden=True)))
+    assert (parts[".env"], parts[".hidden.zip!d.txt"], parts["c/._n.docx"]) == ("kept", "kept", "unsupported")
 
 
 def test_too_deep_is_left_out_and_says_so():
@@ -205,6 +239,21 @@ def test_the_members_together_have_a_limit():
     assert set(outcomes(read(zipped(files), settings=ReadSettings(max_file_bytes=99))).values()) == {"too-large"}
 
 
+def test_past_the_limits_a_packed_tar_is_told_to_its_end():
+    files = {f"{number}.txt": b"word " * 20 for number in range(6)}
+    data = tarred(files, "w:gz")
+    rules = outcomes(read(data, "a.tar.gz", ReadSettings(max_members=2)))
+    assert rules == {name: "kept" if number < 2 else "too-many" for number, name in enumerate(files)}
+    # To list what comes behind a member means to unpack it, which is what the limit of bytes is there for.
+    rules = outcomes(read(data, "a.tar.gz", ReadSettings(max_unpacked_bytes=250)))
+    assert rules == {"0.txt": "kept", "1.txt": "kept", "2.txt": "too-large", "(the rest)": "too-large"}
+    rules = outcomes(read(data, "a.tar.gz", ReadSettings(max_members=2, max_unpacked_bytes=350)))
+    assert list(rules.values()) == ["kept", "kept", "too-many", "too-many", "too-large"]
+    rules = outcomes(read(data, "a.tar.gz", ReadSettings(max_file_bytes=99, max_unpacked_bytes=250)))
+    assert list(rules.values()) == ["too-large"] * 4
+    assert list(rules)[-1] == "(the rest)"
+
+
 def test_links_and_devices_in_a_tar_are_left_out():
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -215,13 +264,34 @@ def test_links_and_devices_in_a_tar_are_left_out():
     assert outcomes(read(buffer.getvalue(), "a.tar")) == {"l": "link", "h": "link", "p": "special"}
 
 
-def test_a_wrong_password_is_told():
-    # A zip whose flag says that it is encrypted: the standard library writes none.
-    data = bytearray(zipped({"a.txt": b"words"}))
-    data[6] |= 1
-    data[data.index(b"PK\x01\x02") + 8] |= 1
-    (left,) = read(bytes(data))
-    assert (left.outcome, left.rule) == ("failed", "password")
+def marked(data, *, flags=0, method=None):
+    """Return the zip `data` with its first member marked as encrypted or packed by another method."""
+    marked = bytearray(data)
+    for place in (0, marked.index(b"PK\x01\x02") + 2):
+        marked[place + 6] |= flags
+        if method is not None:
+            marked[place + 8 : place + 10] = method.to_bytes(2, "little")
+    return bytes(marked)
+
+
+@pytest.mark.parametrize(
+    ("flags", "method", "password", "rule", "words"),
+    [
+        (1, None, None, "password", "protected by a password. Give it by --password (read.password)"),
+        (1, None, "spring", "password", "protected by another password"),
+        (1, 99, None, "password", "encrypted by AES, which is not read. Unpack it with its password"),
+        (1, 99, "spring", "password", "encrypted by AES, which is not read. Unpack it with its password"),
+        (0x41, None, "spring", "password", "encrypted in a way that is not read. Unpack it with its password"),
+        (0, 9, None, "unsupported", "packed by Deflate64, which is not read; unpack it and pack it anew"),
+        (0, 77, None, "unsupported", "packed by method 77, which is not read; unpack it and pack it anew"),
+    ],
+)
+def test_what_cannot_be_unpacked_is_told_by_its_reason(flags, method, password, rule, words):
+    # Zips whose flags and methods say so: the standard library writes none.
+    data = marked(zipped({"a.txt": b"words " * 20, "b.txt": b"more"}), flags=flags, method=method)
+    left, kept = read(data, settings=ReadSettings(password=password))
+    assert (left.rule, left.detail) == (rule, words)
+    assert kept.text == "more"
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.gz", "a.txz"])
@@ -263,6 +333,31 @@ def test_a_tar_cut_short_keeps_what_came_before(tmp_path):
     kept, *rest = read(gzip.compress(gzip.decompress(whole)[:2000]), "a.tar.gz")
     assert kept.text == "words"
     assert [(part.outcome, part.rule) for part in rest] == [("failed", "damaged")]
+
+
+@pytest.mark.parametrize(("end", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_a_packed_file_cut_short_keeps_what_came_before(end, pack):
+    text = random.Random(4).randbytes(1_000_000).hex().encode()  # bzip2 unpacks 900 kB at a time
+    whole = pack(text)
+    kept, rest = read(whole[: len(whole) * 2 // 3], f"log.txt.{end}")
+    assert (kept.member, rest.member, rest.outcome, rest.rule) == ("log.txt", "(the rest)", "failed", "damaged")
+    assert rest.detail.startswith("broken from here on: ")
+    assert text.startswith(kept.text.encode())
+    assert len(kept.text) > len(text) / 3
+    with pytest.raises(ReadError, match="cannot be unpacked"):
+        read(whole[:12], f"log.txt.{end}")
+
+
+def test_a_gzip_file_with_something_behind_it_keeps_its_text():
+    kept, rest = read(gzip.compress(b"words") + b"junk", "a.txt.gz")
+    assert kept.text == "words"
+    assert (rest.member, rest.outcome) == ("(the rest)", "failed")
+    assert [part.text for part in read(gzip.compress(b"words") + bytes(512), "a.txt.gz")] == ["words"]
+
+
+def test_a_zip_with_something_before_it_is_read():
+    (document,) = read(b"#!/bin/sh\nexit\n" + zipped({"a.txt": b"words"}), "a.zip")
+    assert document.text == "words"
 
 
 def test_a_member_with_a_wrong_checksum_costs_itself_only():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from quire.documents.document import DroppedFile
 from quire.documents.kinds import kind_of
 from quire.documents.languages import BY_NAME, MEDIA_TYPES, language_of
 
@@ -53,7 +54,38 @@ def test_language_by_name_first_line_and_rivals(name: str, text: str, language: 
         ("a.pdf", b"\n" * 1000 + b"%PDF-1.7\n", "pdf", "application/pdf"),
         ("a.jpg", b"\x89PNG\r\n\x1a\n", "image", "image/png"),
         ("a.txt", b"BMW and BMP both begin so", "text", "text/plain"),
+        ("paper.doc", b"%PDF-1.7\n", "pdf", "application/pdf"),
+        ("book.mobi", b"%PDF-1.7\n", "pdf", "application/pdf"),
+        ("IMG_1.heic", b"\xff\xd8\xff\xe0", "image", "image/jpeg"),
+        ("pic.ico", b"\x89PNG\r\n\x1a\n", "image", "image/png"),
+        ("a.doc", b"just words", "text", "text/plain"),
+        ("a.xls", b"\xef\xbb\xbf<html><table>", "html", "text/html"),
+        ("a.xls", b"\n<table><tr><td>words", "html", "text/html"),
+        ("a.doc", b"<?xml version='1.0'?><w:wordDocument>", "xml", "application/xml"),
+        ("a.doc", b"MIME-Version: 1.0\nFrom: a@example.org\nSubject: b\n\nc", "mail", "message/rfc822"),
+        ("a.7z", b"PK\x03\x04", "archive", "application/zip"),
+        ("a.pdf", b"PK\x03\x04", "archive", "application/zip"),
+        ("a.txt", b"\x1f\x8b\x08", "archive", "application/gzip"),
+        ("a.csv", b"SQLite format 3\0", "sqlite", "application/vnd.sqlite3"),
+        ("a.txt", b"x" * 257 + b"ustar is in the header of a tar", "text", "text/plain"),
     ],
 )
 def test_kind_by_content_then_name(name: str, data: bytes, reader: str, media_type: str) -> None:
     assert kind_of(name, data)[:2] == (reader, media_type)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("a.7z", b"7z\xbc\xaf\x27\x1c", "an archive of a kind not read, by its first bytes"),
+        ("a.zip", b"Rar!\x1a\x07\x00", "an archive of a kind not read, by its first bytes"),
+        ("a.zst", b"\x28\xb5\x2f\xfd", "an archive of this kind (.zst) is not read yet"),
+        ("a.pages", b"PK\x03\x04", "a word processor file of a kind not read; save it as .docx (.pages)"),
+        ("a.doc", b"{\\rtf1 words}", "a word processor file of a kind not read; save it as .docx (.doc)"),
+        ("._a.txt", b"\0\5\x16\7", "what macOS keeps beside a file, by its first bytes"),
+    ],
+)
+def test_what_is_not_read_says_so_once(name: str, data: bytes, why: str) -> None:
+    with pytest.raises(DroppedFile) as dropped:
+        kind_of(name, data)
+    assert (dropped.value.rule, dropped.value.detail) == ("unsupported", why)

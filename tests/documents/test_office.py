@@ -172,6 +172,17 @@ def test_every_extension_has_the_reader_of_its_family(extension: str) -> None:
 
 
 @pytest.mark.parametrize("name", ZIPPED)
+def test_the_content_tells_also_against_the_extension(name: str) -> None:
+    for wrong in ("w.zip", "w.doc", "w.csv", "w.pdf", "w.mobi"):
+        assert kind_of(wrong, SAMPLES[name]) == kind_of("download", SAMPLES[name])
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(name, SAMPLES[name])
+    for right in ("a.zip", "download"):
+        assert kind_of(right, buffer.getvalue()).reader == "archive"
+
+
+@pytest.mark.parametrize("name", ZIPPED)
 def test_without_an_extension_the_content_tells(name: str) -> None:
     assert kind_of("download", SAMPLES[name]).reader == EXTENSIONS["." + name.split(".")[1]][0]
     assert kind_of("wrong.docx", SAMPLES[name]).reader == kind_of("download", SAMPLES[name]).reader

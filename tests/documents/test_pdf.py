@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
 from fixtures.pdfs import Painter, blank, claiming, pdf, printed, scanned
@@ -158,6 +159,13 @@ def test_attachments_of_a_file_without_text_are_named_too() -> None:
 def test_a_locked_file_says_so() -> None:
     with pytest.raises(PasswordError, match="password"):
         read(pdf([printed(PROSE)], password="open sesame"))
+
+
+@pytest.mark.parametrize("given", [None, "of another file"])
+def test_a_file_that_opens_without_a_password_takes_no_other(given: str | None) -> None:
+    no_printing = StandardEncryption("", ownerPassword="boss", canPrint=0)
+    document = read(pdf([printed(PROSE)], password=no_printing), ReadSettings(ocr=False, password=given))
+    assert document.text == "\n".join(PROSE)
 
 
 @pytest.mark.parametrize("keep", [20, 200])

@@ -49,14 +49,43 @@ def test_licence_without_the_end_of_its_comment(line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stated", "license"),
+    [
+        ("GPL-2.0+ */ a { b: c }", "GPL-2.0+"),
+        ("MIT-->", "MIT"),
+        ("(MIT OR Apache-2.0) AND BSD-3-Clause *)", "(MIT OR Apache-2.0) AND BSD-3-Clause"),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", "GPL-2.0-only WITH Classpath-exception-2.0"),
+        ("((MIT)AND(ISC))", "((MIT)AND(ISC))"),
+        ("LicenseRef-Ours AND DocumentRef-a:LicenseRef-b", "LicenseRef-Ours AND DocumentRef-a:LicenseRef-b"),
+        ("MIT. See LICENSE", "MIT"),
+        ("MIT, or so", "MIT"),
+        ('MIT"', "MIT"),
+        ('" + spdx)', None),
+        ("<see LICENSE>", None),
+        ("the licence of the project", None),
+        ("(MIT", None),
+        ("MIT OR", None),
+        ("MIT OR OR ISC", None),
+        ("(MIT OR ISC) WITH Classpath-exception-2.0", None),
+        ("WITH", None),
+        ("", None),
+        ("nothing here\n# SPDX-License-Identifier: ISC", "ISC"),
+    ],
+)
+def test_a_licence_is_what_the_grammar_of_its_expressions_allows(stated: str, license: str | None) -> None:
+    (document,) = read_bytes(f"# SPDX-License-Identifier: {stated}\n".encode(), "a.py", DEFAULT)
+    assert document.license == license
+
+
+@pytest.mark.parametrize(
     ("name", "data", "rule", "detail"),
     [
         ("a.txt", b"", "empty", "0 bytes"),
         ("a.py", b" \n\t\n", "empty", "white space"),
         ("a.bin", b"\1\0\2", "binary", "NUL byte at offset 1"),
         ("a.txt", b"words\0", "binary", "NUL byte at offset 5"),
-        ("a.doc", b"words", "unsupported", "save it as .docx"),
-        ("a.XLS", b"words", "unsupported", "save it as .xlsx"),
+        ("a.doc", b"\xd0\xcf\x11\xe0words", "unsupported", "save it as .docx"),
+        ("a.XLS", b"\xd0\xcf\x11\xe0words", "unsupported", "save it as .xlsx"),
         ("a.mobi", b"words", "unsupported", ".mobi"),
         ("a.7z", b"7z", "unsupported", ".7z"),
         ("download", b"Rar!\x1a", "unsupported", "archive"),
@@ -104,7 +133,7 @@ def test_importing_the_readers_loads_no_engine() -> None:
 
 
 def test_blanks_after_a_licence_take_no_time() -> None:
-    line = f"// SPDX-License-Identifier: MIT{' ' * 4800}x\n"
-    (document,) = read_bytes(line.encode(), "a.c", DEFAULT)
-    assert document.license is not None
-    assert document.license.startswith("MIT")
+    for end, license in (("*/", "MIT"), ("x", None)):
+        line = f"// SPDX-License-Identifier: MIT{' ' * 4800}{end}\n"
+        (document,) = read_bytes(line.encode(), "a.c", DEFAULT)
+        assert document.license == license

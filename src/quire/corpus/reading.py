@@ -173,9 +173,12 @@ def _read(task: Task, data: bytes | None, content: str, settings: ReadSettings) 
         return Reading("kept", parts=parts, documents=count.documents, text_bytes=count.text_bytes)
     if not count.members:
         return Reading("dropped", "no-text", "nothing but white space was found in it")
-    outcome, rule = ("failed", "damaged") if count.failed == count.members else ("dropped", "no-text")
     members = "its one member gave no" if count.members == 1 else f"none of its {count.members:,} members gave any"
-    return Reading(outcome, rule, f"{members} text", parts=parts)
+    why = f"{members} text: {next(iter(count.details))}" if len(count.details) == 1 else f"{members} text"
+    if count.failed < count.members:
+        return Reading("dropped", "no-text", why, parts=parts)
+    rule = next(iter(count.rules)) if len(count.rules) == 1 else "damaged"
+    return Reading("failed", rule, why, parts=parts)
 
 
 class _Count:
@@ -183,6 +186,8 @@ class _Count:
 
     def __init__(self) -> None:
         self.documents = self.text_bytes = self.members = self.failed = 0
+        self.rules: set[str] = set()  # by which members were left out
+        self.details: set[str] = set()  # why they were, of which two are enough: then there is no one reason
 
     def of(self, parts: Iterable[Part]) -> Iterator[Part]:
         """Yield the parts; a document of white space becomes a member left out, or nothing if it is none."""
@@ -201,6 +206,9 @@ class _Count:
     def _left_out(self, part: LeftOut) -> LeftOut:
         self.members += 1
         self.failed += part.outcome == "failed"
+        self.rules.add(part.rule)
+        if len(self.details) < 2:
+            self.details.add(part.detail)
         return part
 
 

@@ -26,10 +26,10 @@ IMAGE_EXTENSIONS = frozenset(
 HTML_EXTENSIONS = frozenset((".html", ".htm", ".xhtml", ".xht"))
 
 UNSUPPORTED: dict[str, str] = {
-    **dict.fromkeys((".mobi", ".azw", ".azw3", ".fb2", ".djvu", ".chm"), "an electronic book of a kind not read"),
-    **dict.fromkeys((".7z", ".rar", ".cab", ".iso", ".zst", ".lz4", ".br", ".lzma"), "an archive of a kind not read"),
-    **dict.fromkeys((".msg", ".pst"), "mail of a kind not read"),
-    **dict.fromkeys((".parquet", ".feather", ".arrow", ".mdb", ".accdb"), "a table or database"),
+    **dict.fromkeys((".mobi", ".azw", ".azw3", ".fb2", ".djvu", ".chm"), "an electronic book of this kind"),
+    **dict.fromkeys((".7z", ".rar", ".cab", ".iso", ".zst", ".lz4", ".br", ".lzma"), "an archive of this kind"),
+    **dict.fromkeys((".msg", ".pst"), "mail of this kind"),
+    **dict.fromkeys((".parquet", ".feather", ".arrow", ".mdb", ".accdb"), "a table or database of this kind"),
     **dict.fromkeys(
         (".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".ico"),
         "save it as PNG, JPEG or TIFF; a picture of this kind",
@@ -45,14 +45,15 @@ PDF_HEADER_WITHIN = 1024
 """A PDF's header may stand behind this many bytes of other things (PDF 1.7, implementation note 13)."""
 
 _HTML_START = re.compile(
-    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE | re.DOTALL
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)[\s>]",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
 def kind_of(name: str, data: bytes) -> Kind:
     """Return what the file `name` with the bytes `data` is.
 
-    Magic numbers go before the extension, so that a PNG called .jpg and a PDF called .txt are read as what they are;
+    Magic numbers go before the extension, so that a PNG called .jpg and a PDF called .doc are read as what they are;
     clean text under an unknown extension is plain text (whether it is clean, the text reader decides).
 
     Raises:
@@ -62,28 +63,36 @@ def kind_of(name: str, data: bytes) -> Kind:
     if data.startswith(rows.HEADER):
         return Kind("rows", rows.MEDIA_TYPE)
     extension = languages.extension_of(name)
-    if extension in office.SAVE_AS:
-        raise DroppedFile("unsupported", f"{office.SAVE_AS[extension]} ({extension})")
-    if extension in UNSUPPORTED:
-        raise DroppedFile("unsupported", f"{UNSUPPORTED[extension]} ({extension}) is not read yet")
     image = image_type(data)
     if image is not None:
         return Kind("image", image)
     if data.startswith(PDF_HEADER) or (extension == ".pdf" and PDF_HEADER in data[:PDF_HEADER_WITHIN]):
         return Kind("pdf", "application/pdf")
-    if extension == ".pdf":
-        raise ReadError(f"no PDF header in the first {PDF_HEADER_WITHIN} bytes, so this is not a PDF", where=name)
     if data[4:8] == b"ftyp" and data[8:12] in _PHONE_PICTURES:
         raise DroppedFile("unsupported", "save it as PNG, JPEG or TIFF; by its first bytes this is HEIC or AVIF")
+    if data.startswith(_APPLE_DOUBLE):
+        raise DroppedFile("unsupported", "what macOS keeps beside a file, by its first bytes")
+    if data.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a")):
+        raise DroppedFile("unsupported", "an archive of a kind not read, by its first bytes")
+    packed = _packed_kind(data, extension)
+    if packed is not None:
+        return packed
+    if data.startswith(sqlite.HEADER):
+        return Kind("sqlite", sqlite.MEDIA_TYPE)
+    if extension in office.SAVE_AS and not _is_text(data):
+        raise DroppedFile("unsupported", f"{office.SAVE_AS[extension]} ({extension})")
+    if extension in UNSUPPORTED:
+        raise DroppedFile("unsupported", f"{UNSUPPORTED[extension]} ({extension}) is not read yet")
+    if extension == ".pdf":
+        raise ReadError(f"no PDF header in the first {PDF_HEADER_WITHIN} bytes, so this is not a PDF", where=name)
     if extension in IMAGE_EXTENSIONS:
         raise ReadError(f"not a picture: the content of this {extension} file is of another kind", where=name)
     if extension in office.EXTENSIONS:
-        return Kind(*(office.office_type(data) or office.EXTENSIONS[extension]))
+        return Kind(*office.EXTENSIONS[extension])
     if extension in archive.EXTENSIONS:
-        packed = archive.archive_type(data) or (archive.TAR if extension == ".tar" else None)
-        if packed is None:
+        if archive.EXTENSIONS[extension] not in (archive.TAR, archive.ZIP):
             raise ReadError(f"the content of this {extension} file is of another kind", where=name)
-        return Kind("archive", packed)
+        return Kind("archive", archive.EXTENSIONS[extension])  # a tar of old, or a zip behind a program that unpacks it
     if extension in HTML_EXTENSIONS:
         return Kind("html", "text/html")
     if extension in records.MEDIA_TYPES:
@@ -97,7 +106,7 @@ def kind_of(name: str, data: bytes) -> Kind:
         return Kind("mailbox", mailbox.MAILBOX)
     if extension in xml.MEDIA_TYPES:
         return Kind("xml", xml.MEDIA_TYPES[extension], "XML")
-    if extension in sqlite.EXTENSIONS and not data.startswith(sqlite.HEADER):
+    if extension in sqlite.EXTENSIONS:
         raise DroppedFile("unsupported", f"a database ({extension}), but not one of SQLite")
     if extension in table.MEDIA_TYPES:
         return Kind("table", table.MEDIA_TYPES[extension])
@@ -107,26 +116,38 @@ def kind_of(name: str, data: bytes) -> Kind:
     language = languages.language_of(name, head)
     if language is not None:
         return Kind("code", languages.MEDIA_TYPES[language], language)
-    stated = office.office_type(data)
-    if stated is not None:
-        return Kind(*stated)
-    if data.startswith(sqlite.HEADER):
-        return Kind("sqlite", sqlite.MEDIA_TYPE)
     if sqlite.is_log(data):
         unwritten = "changes that SQLite has yet to write into a database: close the program that has it open"
         raise DroppedFile("unsupported", unwritten)
-    packed = archive.archive_type(data)
-    if packed is not None:
-        return Kind("archive", packed)
-    if data.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a")):
-        raise DroppedFile("unsupported", "an archive of a kind not read, by its first bytes")
     if _HTML_START.match(data[:4096]):
         return Kind("html", "text/html")
     if mailbox.looks_like_mailbox(data):
         return Kind("mailbox", mailbox.MAILBOX)
     if mail.looks_like_mail(data):
         return Kind("mail", mail.MESSAGE)
+    if extension in office.SAVE_AS:
+        start = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
+        if start.startswith(b"<?xml"):  # as Word and Excel of 2003 could write
+            return Kind("xml", xml.MEDIA_TYPES[".xml"], "XML")
+        if start.startswith(b"<"):  # a table of a web page, which Excel opens
+            return Kind("html", "text/html")
     return Kind("text", "text/plain")
+
+
+def _packed_kind(data: bytes, extension: str) -> Kind | None:
+    """Return what an office file, a book or an archive is by its first bytes, or None."""
+    stated = office.office_type(data)
+    if stated is not None:
+        return Kind(*stated)
+    if extension in office.EXTENSIONS or extension in office.SAVE_AS:
+        return None  # a zip of parts that say nothing by themselves
+    packed = archive.archive_type(data)
+    return None if packed is None else Kind("archive", packed)
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether what is called a file of an office program is a page, a mail or a table that was only named so."""
+    return not data.startswith((b"{\\rtf", *_OFFICE_HEADERS)) and b"\0" not in data[:65536]
 
 
 def image_type(data: bytes) -> str | None:
@@ -148,6 +169,11 @@ def image_type(data: bytes) -> str | None:
 
 
 _BITMAP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
+
+_OFFICE_HEADERS = (b"\xd0\xcf\x11\xe0", b"\xffWPC", b"PK\x03\x04", b"\xdb\xa5", b"\x31\xbe")
+"""What files of Office before 2007, of WordPerfect, of Apple, and of Word before 6 begin with."""
+
+_APPLE_DOUBLE = b"\0\x05\x16\x07"
 
 _PHONE_PICTURES = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis"))
 """Brands of the ISO container (ISO/IEC 23008-12) that hold pictures; phones send them under the name of a JPEG."""

@@ -143,7 +143,13 @@ def is_container(name: str, data: bytes) -> bool:
 
 
 def read_bytes(
-    data: bytes, source: str, settings: ReadSettings, *, member: str | None = None, budget: Budget | None = None
+    data: bytes,
+    source: str,
+    settings: ReadSettings,
+    *,
+    member: str | None = None,
+    name: str | None = None,
+    budget: Budget | None = None,
 ) -> Iterable[Part]:
     """Read the bytes of a file, or of one `member` of the archive `source`; raises as `read_file` does.
 
@@ -152,13 +158,14 @@ def read_bytes(
         source: what its documents are to say they come from.
         settings: limits, and how pictures are read.
         member: the path inside the archive.
+        name: what the member is called in the archive that it lies in, where that is not the end of `member`.
         budget: what members of the archive may still cost, for archives inside of it.
     """
     if not data:
         raise DroppedFile("empty", "0 bytes")
-    name = (source if member is None else member).rsplit("/", 1)[-1]
-    kind = _kind(name, data, source if member is None else f"{source}!{member}")
-    file = SourceFile(data, source, kind.media_type, kind.language, member, budget=budget)
+    called = name or (source if member is None else member)
+    kind = _kind(called.rsplit("/", 1)[-1], data, source if member is None else f"{source}!{member}")
+    file = SourceFile(data, source, kind.media_type, kind.language, member, called, budget=budget)
     return READERS[kind.reader](file, settings)
 
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from quire.settings import Settings
 
-READERS_VERSION = 4
+READERS_VERSION = 5
 """Raised whenever a reader would give another text for the same bytes; it makes every fingerprint new."""
 
 WITHOUT_EFFECT = frozenset(("ocr_threads",))
@@ -61,9 +61,9 @@ class ReadSettings(Settings):
     links: bool = True
     """Write where links of web pages, books and office files lead, as Markdown: [words](address)."""
     comments: bool = True
-    """Keep the comments that people wrote beside the text of office files."""
+    """Keep the comments that people wrote beside the text of office files and PDFs."""
     hidden: bool = False
-    """Also read hidden sheets, hidden slides and hidden text of office files."""
+    """Also read hidden sheets, slides and text of office files, and hidden files in archives."""
     embedded_pictures: bool = False
     """Also recognise text in the pictures inside office files and electronic books."""
     text_column: Annotated[str | None, BeforeValidator(_as_text)] = Field(default=None, min_length=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import lzma
 import tarfile
@@ -14,7 +15,7 @@ from quire.documents.document import DroppedFile, Part
 from quire.documents.formats.members import BROKEN, Members
 from quire.documents.formats.reader import SourceFile
 from quire.documents.settings import ReadSettings
-from quire.errors import ReadError
+from quire.errors import PasswordError, ReadError
 
 ZIP = "application/zip"
 TAR = "application/x-tar"
@@ -36,15 +37,26 @@ EXTENSIONS: dict[str, str] = {
 
 _SHORT = {".tgz": ".tar", ".tbz2": ".tar", ".tbz": ".tar", ".txz": ".tar"}
 _TAR_BLOCK = 512
-_ENCRYPTED = 0x1  # of a zip member's flags
 _MAX_ENDS = 100  # empty reads in a row; at the sound end of a tar archive there are a few
+
+# Of a zip member's flags.
+_ENCRYPTED = 0x1
+_STRONGLY_ENCRYPTED = 0x40
+_PATCHED = 0x20
+
+_AES = 99
+_METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 20: "Zstandard", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+"""Names of ways to pack the members of a zip (APPNOTE 6.3.10, 4.4.5) that the standard library may not read."""
+
+_APPLE = "__MACOSX"
+"""The folder in which macOS packs what it keeps beside files."""
 
 
 def archive_type(head: bytes) -> str | None:
     """Return the media type of the archive that a file begins as, by its first 512 bytes, or None."""
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return ZIP
-    if head[257:262] == b"ustar":
+    if head[257:262] == b"ustar" and b"\0" in head[:257]:  # a text may say so too
         return TAR
     if head.startswith(b"\x1f\x8b"):
         return "application/gzip"
@@ -68,9 +80,9 @@ def read_archive(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
         if file.media_type == ZIP:
             parts = _read_zip(raw, file, settings, members)
         elif file.media_type == TAR:
-            parts = _read_tar(raw, file, members)
+            parts = _read_tar(raw, file, settings, members)
         else:
-            parts = _read_packed(raw, file, members)
+            parts = _read_packed(raw, file, settings, members)
         gave = False
         for part in parts:
             gave = True
@@ -89,16 +101,13 @@ def _read_zip(raw: BinaryIO, file: SourceFile, settings: ReadSettings, members: 
             if info.filename.endswith("/"):  # is_dir() fails on a name without characters
                 continue
 
-            def opened(info: zipfile.ZipInfo = info) -> BinaryIO:
-                password = None
-                if info.flag_bits & _ENCRYPTED and settings.password is not None:
-                    password = settings.password.get_secret_value().encode()
-                try:
-                    return cast(BinaryIO, archive.open(info, pwd=password))
-                except zipfile.BadZipFile as error:
-                    raise ReadError(f"cannot be unpacked: {error}") from error
-
-            yield from members.read(info.filename, info.file_size, info.compress_size, opened)
+            why = _hidden(info.filename, settings)
+            if why is not None:
+                yield members.hidden(info.filename, info.file_size, why)
+                continue
+            opened = functools.partial(_open_zipped, archive, info, settings)
+            locked = bool(info.flag_bits & _ENCRYPTED)
+            yield from members.read(info.filename, info.file_size, info.compress_size, opened, locked=locked)
 
 
 class _Ending:
@@ -117,7 +126,50 @@ class _Ending:
         return data
 
 
-def _read_tar(raw: BinaryIO, file: SourceFile, members: Members, *, packed: bool = False) -> Iterator[Part]:
+def _open_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, settings: ReadSettings) -> BinaryIO:
+    """Open a member of a zip.
+
+    Raises:
+        DroppedFile: "unsupported", packed in a way that is not read.
+        PasswordError: encrypted in a way that is not read, without a password, or by another.
+        ReadError: broken.
+    """
+    password = None
+    if info.flag_bits & _ENCRYPTED:
+        by_itself = "Unpack it with its password"
+        if info.compress_type == _AES:
+            raise PasswordError("encrypted by AES, which is not read", hint=by_itself)
+        if info.flag_bits & _STRONGLY_ENCRYPTED:
+            raise PasswordError("encrypted in a way that is not read", hint=by_itself)
+        if settings.password is None:
+            raise PasswordError("protected by a password", hint="Give it by --password (read.password)")
+        password = settings.password.get_secret_value().encode()
+    try:
+        return cast(BinaryIO, archive.open(info, pwd=password))
+    except NotImplementedError:
+        method = "patches" if info.flag_bits & _PATCHED else f"method {info.compress_type}"
+        method = _METHODS.get(info.compress_type, method)
+        raise DroppedFile("unsupported", f"packed by {method}, which is not read; unpack it and pack it anew") from None
+    except RuntimeError as error:  # what zipfile raises for a wrong password
+        raise PasswordError("protected by another password") from error
+    except zipfile.BadZipFile as error:
+        raise ReadError(f"cannot be unpacked: {error}") from error
+
+
+def _hidden(name: str, settings: ReadSettings) -> str | None:
+    """Return why a member is left out as a file of that name on the disk would be, or None."""
+    for part in name.split("/"):
+        if (part.startswith(".") and part not in (".", "..")) or part == _APPLE:
+            if settings.hidden:
+                return None
+            begins = "is what macOS keeps beside files" if part == _APPLE else "begins with a dot"
+            return f"{part} {begins}, and hidden is off"
+    return None
+
+
+def _read_tar(
+    raw: BinaryIO, file: SourceFile, settings: ReadSettings, members: Members, *, packed: bool = False
+) -> Iterator[Part]:
     try:
         archive = tarfile.open(fileobj=raw, mode="r|" if packed else "r:")  # noqa: SIM115 - closed below
     except (tarfile.TarError, *BROKEN) as error:
@@ -134,33 +186,43 @@ def _read_tar(raw: BinaryIO, file: SourceFile, members: Members, *, packed: bool
                     kind = "a link" if info.issym() or info.islnk() else "no regular file"
                     yield members.left_out(info.name, 0, "link" if kind == "a link" else "special", kind)
                     continue
-                if packed and members.exhausted:
-                    yield members.left_out(info.name, info.size, "too-large", "the limits of its archive are reached")
+                before = members.unpackable
+                why = _hidden(info.name, settings)
+                if why is not None:
+                    yield members.hidden(info.name, info.size, why)
+                else:
+
+                    def opened(info: tarfile.TarInfo = info) -> BinaryIO:
+                        return cast(BinaryIO, archive.extractfile(info))
+
+                    yield from members.read(info.name, info.size, None, opened)
+                # To get past a member of a packed tar is to unpack it, whether it is read or not.
+                if packed and members.unpackable == before and not members.pass_over(info.size):
+                    yield members.beyond()
                     return
-
-                def opened(info: tarfile.TarInfo = info) -> BinaryIO:
-                    return cast(BinaryIO, archive.extractfile(info))
-
-                yield from members.read(info.name, info.size, None, opened)
         except OverflowError:
             yield members.rest(EOFError("cut short: a member of more bytes than any file has"))
         except (tarfile.TarError, *BROKEN) as error:
             yield members.rest(error)
 
 
-def _read_packed(raw: BinaryIO, file: SourceFile, members: Members) -> Iterator[Part]:
-    name = (file.member or file.source).rsplit("/", 1)[-1]
+def _read_packed(raw: BinaryIO, file: SourceFile, settings: ReadSettings, members: Members) -> Iterator[Part]:
+    name = (file.name or file.source).rsplit("/", 1)[-1]
     stem, dot, extension = name.rpartition(".")
     inner = f"{stem}{_SHORT.get('.' + extension.lower(), '')}" if dot and stem else f"{name}.unpacked"
     unpack = PACKED[file.media_type]
+    head = b""
     try:
         with unpack(raw) as stream:
-            head = stream.read(_TAR_BLOCK)
+            while len(head) < _TAR_BLOCK and (block := stream.read1(_TAR_BLOCK - len(head))):
+                head += block
     except BROKEN as error:
-        raise ReadError(f"cannot be unpacked: {error or type(error).__name__}", where=file.where) from error
+        if not head:
+            raise ReadError(f"cannot be unpacked: {error or type(error).__name__}", where=file.where) from error
     raw.seek(0)
     if archive_type(head) == TAR:
         with unpack(raw) as stream:
-            yield from _read_tar(cast(BinaryIO, _Ending(cast(BinaryIO, stream))), file, members, packed=True)
+            ended = cast(BinaryIO, _Ending(cast(BinaryIO, stream)))
+            yield from _read_tar(ended, file, settings, members, packed=True)
     else:
-        yield from members.read(inner, 0, file.size, lambda: cast(BinaryIO, unpack(raw)))
+        yield from members.read(inner, 0, file.size, lambda: cast(BinaryIO, unpack(raw)), partly=True)

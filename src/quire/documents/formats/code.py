@@ -13,7 +13,11 @@ from quire.documents.settings import ReadSettings
 # https://spdx.github.io/spdx-spec/v2.3/using-SPDX-short-identifiers-in-source-files/
 _TAG = "SPDX-License-Identifier:"
 _SPDX = re.compile(_TAG + r"[ \t]*([^\r\n]+)")
-_CLOSINGS = ("*/", "-->", "--}}", "#}", "*)", "-}", '"""', '"', "'")
+
+# A licence, perhaps one that a document beside the code defines, and what joins licences (SPDX 2.3, annex D).
+_ID = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_TOKEN = re.compile(rf"[ \t]*(?:([()])|(AND|OR|WITH)(?![A-Za-z0-9.+-])|((?:DocumentRef-{_ID}:)?{_ID}\+?))")
+_WORD = re.compile(r"[ \t]*\w")
 
 
 def read_code(file: SourceFile, settings: ReadSettings) -> list[Document]:
@@ -32,9 +36,30 @@ def read_code(file: SourceFile, settings: ReadSettings) -> list[Document]:
 
 def _stated_license(text: str) -> str | None:
     head = text[:5000]
-    match = _SPDX.search(head) if _TAG in head else None
-    if match is None:
+    if _TAG not in head:
         return None
-    stated = match[1].rstrip(" \t")
-    closing = next((sign for sign in _CLOSINGS if stated.endswith(sign)), "")
-    return stated.removesuffix(closing).rstrip(" \t") or None
+    return next(filter(None, (_expression(match[1]) for match in _SPDX.finditer(head))), None)
+
+
+def _expression(line: str) -> str | None:
+    """Return the licence expression that `line` begins with, or None where it is none, or words go on behind it."""
+    place = whole = opened = 0
+    operand = False  # whether a licence or a closed bracket came last
+    joined = ""  # the word before, or the kind of what came before
+    while match := _TOKEN.match(line, place):
+        bracket, operator, licence = match.groups()
+        if bracket == "(":
+            allowed, operand, opened = not operand and joined != "WITH", False, opened + 1
+        elif bracket == ")":
+            allowed, operand, opened = operand and opened > 0, True, opened - 1
+        elif operator:
+            allowed, operand = operand and (operator != "WITH" or joined == "licence"), False
+        else:
+            allowed, operand = not operand, True
+        if not allowed:
+            break
+        joined = bracket or operator or ("exception" if joined == "WITH" else "licence" if licence else "")
+        place = match.end()
+        if operand and not opened:
+            whole = place
+    return line[:whole] if whole and not _WORD.match(line, whole) else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from quire.documents.document import Document, DroppedFile, LeftOut, Part
 from quire.documents.formats.reader import SourceFile
@@ -94,12 +95,37 @@ class Members:
         what = error.what if isinstance(error, ReadError) else str(error) or type(error).__name__
         return LeftOut(self._called(REST), 0, "failed", "damaged", f"broken from here on: {what}")
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether no member may be read any more: to list those that follow is all that is left to do."""
-        return self._budget.members <= 0 or self._budget.bytes <= 0
+    def hidden(self, name: str, size: int, detail: str) -> LeftOut:
+        """Return the account of a hidden member; however many there are, they take no other's place."""
+        return LeftOut(self._called(name), size, "dropped", "hidden", detail)
 
-    def read(self, name: str, size: int, packed: int | None, opened: Callable[[], BinaryIO]) -> Iterator[Part]:
+    def beyond(self) -> LeftOut:
+        """Return the account of all that comes behind a member too large to be passed over."""
+        limit = f"max_unpacked_bytes = {self._settings.max_unpacked_bytes:,}"
+        return LeftOut(self._called(REST), 0, "dropped", "too-large", f"to get there unpacks more than {limit}")
+
+    @property
+    def unpackable(self) -> int:
+        """How many bytes may still be unpacked."""
+        return self._budget.bytes
+
+    def pass_over(self, size: int) -> bool:
+        """Count bytes that are unpacked only to get past them; return False, and count none, if they are too many."""
+        if size > self._budget.bytes:
+            return False
+        self._budget.bytes -= size
+        return True
+
+    def read(
+        self,
+        name: str,
+        size: int,
+        packed: int | None,
+        opened: Callable[[], BinaryIO],
+        *,
+        locked: bool = False,
+        partly: bool = False,
+    ) -> Iterator[Part]:
         """Yield the documents of one member, or why there are none.
 
         Args:
@@ -107,6 +133,8 @@ class Members:
             size: its bytes unpacked, as the archive says; 0 where it does not.
             packed: its bytes packed; None where that is not known.
             opened: opens the member for reading.
+            locked: it is encrypted, and may be broken only because the password is another's.
+            partly: what comes before a break is read as the member, and the rest has failed.
         """
         member = self._called(name)
         self._budget.members -= 1
@@ -114,26 +142,29 @@ class Members:
             most = self._settings.max_members
             yield LeftOut(member, size, "dropped", "too-many", f"more than max_members = {most:,} in one file")
             return
+        broken: list[Exception] | None = [] if partly else None
         try:
-            data = self._unpacked(size, packed, opened)
+            data = self._unpacked(size, packed, opened, locked, broken)
         except DroppedFile as dropped:
             yield LeftOut(member, size, "dropped", dropped.rule, dropped.detail)
         except PasswordError as error:
-            yield LeftOut(member, size, "failed", "password", error.what)
+            yield LeftOut(member, size, "failed", "password", _sentence(error))
         except ReadError as error:
-            yield LeftOut(member, size, "failed", "damaged", error.what)
+            yield LeftOut(member, size, "failed", "damaged", _sentence(error))
         else:
-            yield from self._read(member, data)
+            yield from self._read(member, _printable(name), data)
+            if broken:
+                yield self.rest(broken[0])
             page_done()
 
-    def _read(self, member: str, data: bytes) -> Iterator[Part]:
+    def _read(self, member: str, name: str, data: bytes) -> Iterator[Part]:
         from quire.documents.read import is_container, read_bytes
 
         source = self._file.source
         documents = parts = failed = 0
         why = None
         try:
-            for part in read_bytes(data, source, self._settings, member=member, budget=self._budget):
+            for part in read_bytes(data, source, self._settings, member=member, name=name, budget=self._budget):
                 parts += 1
                 documents += isinstance(part, Document)
                 failed += isinstance(part, LeftOut) and part.outcome == "failed"
@@ -142,10 +173,10 @@ class Members:
         except DroppedFile as dropped:
             why = ("dropped", dropped.rule, dropped.detail)
         except PasswordError as error:
-            why = ("failed", "password", error.what)
+            why = ("failed", "password", _sentence(error))
         except ReadError as error:
-            why = ("failed", "damaged", error.what)
-        if documents or (parts and is_container(member, data)):
+            why = ("failed", "damaged", _sentence(error))
+        if documents or (parts and is_container(name, data)):
             if why is not None:
                 yield LeftOut(f"{member}!{REST}", 0, *why)
             return
@@ -155,23 +186,37 @@ class Members:
                 why = ("failed", "damaged", "no part of it can be read")
         yield LeftOut(member, len(data), *why, SourceFile(data, source, "").sha256)
 
-    def _unpacked(self, size: int, packed: int | None, opened: Callable[[], BinaryIO]) -> bytes:
+    def _unpacked(
+        self,
+        size: int,
+        packed: int | None,
+        opened: Callable[[], BinaryIO],
+        locked: bool,
+        broken: list[Exception] | None,
+    ) -> bytes:
         settings = self._settings
         most = min(settings.max_file_bytes, self._budget.bytes)
         if packed is not None:  # an archive that lies about sizes is caught while unpacking, one that does not before
             most = min(most, max(RATIO_FROM, packed * settings.max_ratio))
         if size > most:
             raise self._too_large(size, packed, most)
+        blocks: list[bytes] = []
+        length = 0
         try:
             with opened() as stream:
-                blocks, length = [], 0
-                while length <= most and (block := stream.read(_BLOCK)):
+                # What is unpacked before a break must be given out before it is met.
+                read = stream.read if broken is None else cast(io.BufferedReader, stream).read1
+                while length <= most and (block := read(_BLOCK)):
                     blocks.append(block)
                     length += len(block)
-        except RuntimeError as error:  # what zipfile raises for a password that is missing or wrong
-            raise PasswordError(f"protected by a password: {error}") from error
+        except (DroppedFile, ReadError):
+            raise
         except BROKEN as error:
-            raise ReadError(f"cannot be unpacked: {error or type(error).__name__}") from error
+            if locked:
+                raise PasswordError(f"protected by another password, or broken: {error}") from error
+            if broken is None or not length:
+                raise ReadError(f"cannot be unpacked: {error or type(error).__name__}") from error
+            broken.append(error)
         if length > most:
             raise self._too_large(length, packed, most)
         self._budget.bytes -= length
@@ -189,7 +234,7 @@ class Members:
 
     def _called(self, name: str) -> str:
         """Return what the account calls a member: its way through the archives, and no other member's name."""
-        printable = name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00") or "(no name)"
+        printable = _printable(name)
         full = printable if self._file.member is None else f"{self._file.member}!{printable}"
         names = self._budget.names
         number = names.get(full, 0) + 1
@@ -200,3 +245,11 @@ class Members:
         names[full] = number
         names.setdefault(unique, 1)
         return unique
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00") or "(no name)"
+
+
+def _sentence(error: ReadError) -> str:
+    return error.what if error.hint is None else f"{error.what}. {error.hint}"

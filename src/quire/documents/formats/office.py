@@ -48,6 +48,9 @@ SAVE_AS: dict[str, str] = {
 }
 """Extensions of office files that no reader takes, and what to do about them."""
 
+# Where the first member of an Office file lies, to tell one from an archive that holds Office files as they are.
+_PARTS = ("[Content_Types].xml", "_rels/", "docProps/", "word/", "ppt/", "xl/", "customXml/", "[trash]/")
+
 _MAIN_PARTS = {b"word/document.xml": WORD, b"ppt/presentation.xml": SLIDES, b"xl/workbook.xml": SHEETS}
 _MIMETYPE = slice(30, 38)
 _STATED = slice(38, 120)
@@ -65,6 +68,9 @@ def office_type(head: bytes) -> tuple[str, str] | None:
         for kind in sorted({*EXTENSIONS.values()}, key=lambda kind: -len(kind[1])):
             if stated.startswith(kind[1].encode()):
                 return kind
+        return None
+    name = head[30 : 30 + int.from_bytes(head[26:28], "little")].replace(b"\\", b"/")
+    if not name.startswith(tuple(part.encode() for part in _PARTS)):
         return None
     if b"[Content_Types].xml" in head or b"_rels/.rels" in head:
         return next((kind for part, kind in _MAIN_PARTS.items() if part in head), None)

@@ -16,6 +16,7 @@ from quire.documents.formats.hyphenation import join_words
 from quire.documents.formats.members import Budget, Members
 from quire.documents.formats.pages import Page, document_of, pages_left_out, recognised_page
 from quire.documents.formats.pdf_lines import TextLine, lines_of
+from quire.documents.formats.pdf_notes import Annotations, Note, new_notes
 from quire.documents.formats.pdf_order import in_order
 from quire.documents.formats.pdf_paragraphs import text_of
 from quire.documents.formats.reader import SourceFile
@@ -80,11 +81,16 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
         if settings.exceeded("max_pages", count):
             raise DroppedFile("too-large", f"{count:,} pages, more than max_pages = {settings.max_pages:,}")
         pages: list[Page | list[TextLine]] = []
+        notes: list[list[Note]] = []
         attached = _attached(pdf, settings)
-        for index in range(count):
-            pages.append(_read_page(pdf, index, settings, attached))
-            page_done()
-    read = _texts(pages, settings)
+        with contextlib.closing(Annotations(pdf, settings)) as annotations:
+            for index in range(count):
+                page, put_on, files = _read_page(pdf, index, settings, annotations)
+                pages.append(page)
+                notes.append(put_on)
+                attached.extend(files)
+                page_done()
+    read = [_noted(page, put_on) for page, put_on in zip(_texts(pages, settings), notes, strict=True)]
     missing = {page.missing for page in read if page.missing is not None}
     if all(page.missing == "damaged" for page in read):
         raise ReadError(f"not one of its {count:,} pages can be opened", where=file.where)
@@ -157,43 +163,45 @@ def _attached(pdf: PdfDocument, settings: ReadSettings) -> list[str]:
     return names
 
 
-def _attached_to(page: PdfPage) -> list[str]:
-    """Return the names of the files that are pinned to `page` as annotations."""
-    pdfium = _pypdfium2().raw
-    names = []
-    for index in range(pdfium.FPDFPage_GetAnnotCount(page)):
-        annotation = pdfium.FPDFPage_GetAnnot(page, index)
-        if annotation and pdfium.FPDFAnnot_GetSubtype(annotation) == pdfium.FPDF_ANNOT_FILEATTACHMENT:
-            attachment = pdfium.FPDFAnnot_GetFileAttachment(annotation)
-            if attachment:
-                names.append(_pypdfium2().PdfAttachment(attachment, page.pdf).get_name())
-        pdfium.FPDFPage_CloseAnnot(annotation)
-    return names
-
-
-def _read_page(pdf: PdfDocument, index: int, settings: ReadSettings, attached: list[str]) -> Page | list[TextLine]:
-    """Return the lines of a page's text layer in reading order, or what is recognised on it."""
-    pypdfium2 = _pypdfium2()
+def _read_page(
+    pdf: PdfDocument, index: int, settings: ReadSettings, annotations: Annotations
+) -> tuple[Page | list[TextLine], list[Note], list[str]]:
+    """Return what a page says, what people put onto it, and the names of the files pinned to it."""
+    notes: list[Note] = []
+    files: list[str] = []
     try:
         with contextlib.closing(pdf[index]) as page:
-            attached.extend(_attached_to(page))
-            with contextlib.closing(page.get_textpage()) as layer:
-                text = layer.get_text_range(errors="replace")
-                if _is_usable(text, page):
-                    lines = lines_of(layer.raw, text)
-                    return in_order(lines) if settings.pdf_layout else lines
-            scarce = "" if _is_garbled(text) else _normalised(text.replace("\r\n", "\n"))
-            if not pypdfium2.raw.FPDFPage_CountObjects(page):
-                return Page(scarce)
-            if not settings.ocr:
-                return Page(scarce, missing="not-recognised" if _shows_something(page) else None)
-            picture = _draw(page, settings)
-    except pypdfium2.PdfiumError:
-        return Page("", missing="damaged")
+            notes, files = annotations.read(page)
+            return _read_content(page, settings), notes, files
+    except _pypdfium2().PdfiumError:
+        return Page("", missing="damaged"), notes, files
+
+
+def _read_content(page: PdfPage, settings: ReadSettings) -> Page | list[TextLine]:
+    """Return the lines of a page's text layer in reading order, or what is recognised on it."""
+    with contextlib.closing(page.get_textpage()) as layer:
+        text = layer.get_text_range(errors="replace")
+        if _is_usable(text, page):
+            lines = lines_of(layer.raw, text)
+            return in_order(lines) if settings.pdf_layout else lines
+    scarce = "" if _is_garbled(text) else _normalised(text.replace("\r\n", "\n"))
+    if not _pypdfium2().raw.FPDFPage_CountObjects(page):
+        return Page(scarce)
+    if not settings.ocr:
+        return Page(scarce, missing="not-recognised" if _shows_something(page) else None)
+    picture = _draw(page, settings)
     if is_blank(picture):
         return Page(scarce)
     recognised = recognise(picture, settings)
     return Page(scarce) if len(recognised.text) < len(scarce) else recognised_page(recognised)
+
+
+def _noted(page: Page, notes: Sequence[Note]) -> Page:
+    """Return `page` with what people put onto it below its text."""
+    if not notes:
+        return page
+    new = _normalised("\n".join(new_notes(notes, page.text, bool(page.confidences))))
+    return replace(page, text="\n\n".join([part for part in (page.text.strip("\n"), new) if part]))
 
 
 def _normalised(text: str) -> str:

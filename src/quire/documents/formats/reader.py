@@ -27,6 +27,7 @@ class SourceFile:
         media_type: decided by name and content.
         language: the programming language, for code.
         member: the path inside an archive.
+        name: what a member is called in the archive that it lies in.
         path: where the file lies; None for a member, whose bytes are in `data`.
         budget: what the members of the outermost file may still cost; None outside of any.
         known_sha256: of its bytes, where it is known already.
@@ -37,6 +38,7 @@ class SourceFile:
     media_type: str
     language: str | None = None
     member: str | None = None
+    name: str | None = None
     path: Path | None = None
     budget: Budget | None = None
     known_sha256: str | None = None
