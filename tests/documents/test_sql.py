@@ -18,7 +18,7 @@ from quire.cli.main import app
 from quire.corpus.build import ingest
 from quire.corpus.settings import IngestSettings
 from quire.corpus.store import Corpus
-from quire.documents.document import Document
+from quire.documents.document import Document, DroppedFile
 from quire.documents.formats.rows import HEADER, write_rows
 from quire.documents.read import read_bytes, read_file
 from quire.documents.sandbox import PoolSettings
@@ -75,6 +75,13 @@ def test_blobs_of_a_column_that_is_told_are_text_where_their_bytes_are(tmp_path)
     path = database(tmp_path / "a.db", "CREATE TABLE t (body BLOB)", rows=rows, into="t")
     texts = read(f"sqlite:///{path}?table=t&column=body", tmp_path)
     assert list(texts.values()) == [PROSE, PROSE, "naïve café", "empty"]
+
+
+def test_a_table_without_rows_is_told(tmp_path):
+    path = tmp_path / "a.rows"
+    write_rows(path, ["text"], 1, [])
+    with pytest.raises(DroppedFile, match="no-text: a table without rows"):
+        list(read_file(path, "base/table", DEFAULT))
 
 
 def test_rows_of_a_query(tmp_path):

@@ -46,13 +46,13 @@ def read_rows(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     """Yield a document for each row of `file` with text; its member is the key of the row.
 
     Raises:
-        DroppedFile: "no-text" where no column holds any.
+        DroppedFile: "no-text" where no column holds any, or there are no rows.
         ReadError: it was not written by `write_rows`.
     """
     lines = iter(Lines(file, settings))
     media_type = ""
     keys: set[bytes] = set()
-    blank = 0
+    blank = number = 0
     for number, line in enumerate(lines):
         if line.text is None:
             name, size = file.named(f"(row {number})"), line.end - line.start
@@ -87,5 +87,7 @@ def read_rows(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
         sha256 = hashlib.sha256(data).hexdigest()
         span = (Span(0, len(text)),)
         yield Document(text, file.source, media_type, sha256, file.named(key), span, size=len(data))
+    if media_type and number == 0:
+        raise DroppedFile("no-text", "a table without rows")
     if blank:
         yield LeftOut(file.named("(rows without text)"), 0, "dropped", "empty", f"{blank:,} rows have no text")
