@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from quire.documents.document import Document, DroppedFile, Span
+from quire.documents.formats.normal_form import LIGATURES
 from quire.documents.formats.reader import SourceFile
 
 REPEATED = 200
@@ -20,7 +21,7 @@ EXPONENT = re.compile(r"[-−–+]?\d+|n|[-+−]")
 
 _SPACES = re.compile(r"[^\S\n]+")
 _AROUND_BREAKS = re.compile(r" ?\n ?")
-_INVISIBLE = str.maketrans(dict.fromkeys("\u00ad\u200b\u2060\ufeff\0", ""))
+_CLEANED = str.maketrans({**dict.fromkeys("\u00ad\u200b\u2060\ufeff\0", ""), **LIGATURES})
 _DEEPEST = 9
 
 
@@ -133,10 +134,10 @@ class Blocks:
 
 
 def clean(text: str) -> str:
-    """Return `text` in Unicode NFC, runs of spaces as one, soft hyphens and other invisible marks left out."""
+    """Return `text` in Unicode NFC, ligatures spelt out, runs of spaces as one, without invisible marks."""
     if text.isascii() and text.isprintable() and "  " not in text:
         return text.strip()  # nothing to do, as for most cells of most tables
-    text = text.translate(_INVISIBLE).replace("\r\n", "\n").replace("\r", "\n").replace("\v", "\n")
+    text = text.translate(_CLEANED).replace("\r\n", "\n").replace("\r", "\n").replace("\v", "\n")
     text = _AROUND_BREAKS.sub("\n", _SPACES.sub(" ", text)).strip()
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 

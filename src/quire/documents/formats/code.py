@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from quire.documents.document import Document
 from quire.documents.formats.reader import SourceFile
-from quire.documents.formats.text import read_text
+from quire.documents.formats.text import read_verbatim
 from quire.documents.settings import ReadSettings
 
 # https://spdx.github.io/spdx-spec/v2.3/using-SPDX-short-identifiers-in-source-files/
@@ -26,7 +26,7 @@ def read_code(file: SourceFile, settings: ReadSettings) -> list[Document]:
     Raises:
         DroppedFile: "binary", or "empty" where there is only white space.
     """
-    documents = read_text(file, settings)
+    documents = read_verbatim(file, settings)
     stated = [_stated_license(document.text) for document in documents]
     return [
         document if license is None else replace(document, license=license)

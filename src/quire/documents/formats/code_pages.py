@@ -1,8 +1,8 @@
 """Which single-byte code page of a Latin script bytes are in, told by where letters and signs stand in words.
 
-A single-byte code page has a character for nearly every byte, so none refuses. But in the wrong one quotation marks and
-currency signs stand within words, capitals behind small letters, and frames of lines and corners become rows of accented
-letters. The pages of DOS (cp850, cp437) have their letters where Windows has marks, and the other way round.
+A single-byte code page has a character for nearly every byte, so none refuses. But in the wrong one quotation marks
+and currency signs stand within words, capitals behind small letters, and frames of lines and corners become rows of
+accented letters. The pages of DOS (cp850, cp437) have their letters where Windows has marks, and the other way round.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _LOOKED_AT = 100_000
 """Bytes outside ASCII that are looked at."""
 
 # A page other than the first must lead by more than this, for any text and for each byte that was looked at: one word
-# such as "Café" leads by two. Of 264 short texts in 13 languages and seven pages six are misread, all of them Polish, Czech
-# and Hungarian of Windows with few letters outside ASCII.
+# such as "Café" leads by two. Of 264 short texts in 13 languages and seven pages six are misread, all of them Polish,
+# Czech and Hungarian of Windows with few letters outside ASCII.
 _MARGIN = 1
 _MARGIN_SHARE = 1 / 20
 
@@ -30,7 +30,7 @@ _LATIN_END = "\u0180"
 _ROMANIAN = "ȘșȚț"
 _OPENING = "„‚¿¡"
 _QUOTES = "“‘«»‹›"  # either side, as Germans and Danes have it
-_DASHES = "–—"  # noqa: RUF001
+_DASHES = "–—"
 
 
 def best_page(data: bytes, first: str, others: Sequence[str]) -> str:
@@ -71,14 +71,14 @@ def _fit(before: str, sign: str, after: str) -> int:
         return -1 if before.isalpha() else int(not after.isspace())
     if sign in _QUOTES:
         return -1 if within else int(before.isspace() != after.isspace())
-    if sign == "’":  # noqa: RUF001
+    if sign == "’":
         return int(before.isalpha())
     if sign == "”":
         return -1 if within else int(not before.isspace() and not after.isalpha())
     if sign == "…":
         return int(not before.isspace() and not after.isalpha())
     if sign in _DASHES:
-        return int(within or before.isspace() and after.isspace())
+        return int(within or (before.isspace() and after.isspace()))
     if sign == "\N{NO-BREAK SPACE}":
         return int(before.isalnum() or after.isalnum())
     if sign == "\N{SOFT HYPHEN}":

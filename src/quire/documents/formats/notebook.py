@@ -10,6 +10,7 @@ from typing import Any
 from quire.documents import languages
 from quire.documents.document import Document, DroppedFile, Span
 from quire.documents.formats.encodings import decode
+from quire.documents.formats.normal_form import CODE_IN, normal
 from quire.documents.formats.reader import SourceFile
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
@@ -87,7 +88,7 @@ def _pieces(cell: dict[str, Any], fence_name: str, with_outputs: bool) -> Iterat
         if kind == "heading":  # of format 3
             hashes = "#" * int(level) if level in _LEVELS else "#"
             source = f"{hashes} {source.strip()}"
-        yield source.strip("\n")
+        yield normal(source.strip("\n"), CODE_IN["text/markdown"])
 
 
 def _fenced(code: str, name: str) -> str:

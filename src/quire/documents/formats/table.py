@@ -15,7 +15,7 @@ from quire.documents.formats.blocks import row_of
 from quire.documents.formats.columns import SAMPLE_ROWS, OtherColumns, is_prose, joined, text_columns, with_column
 from quire.documents.formats.lines import Line, Lines, in_memory
 from quire.documents.formats.reader import SourceFile
-from quire.documents.formats.text import read_text
+from quire.documents.formats.text import read_verbatim
 from quire.documents.sandbox import page_done
 from quire.documents.settings import ReadSettings
 
@@ -50,7 +50,7 @@ def read_table(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
 
     The delimiter is the one of `DELIMITERS` that gives most of the first records the same number of cells, two or
     more, the first record too; quotes are double. Which columns: see `text_columns`. They have names where the first
-    row is none of prose. A row leads back to its bytes. What the other columns hold is counted and told. A quote that is
+    row is none of prose. A row leads back to its bytes. What other columns hold is counted and told. A quote that is
     never closed is a character like any other.
 
     Raises:
@@ -66,7 +66,7 @@ def read_table(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     columns, titled = _columns(first, rest, settings.text_column)
     if not columns:
         whole = in_memory(file, settings)
-        yield from read_text(whole, settings) if table.is_list else _whole(file, table)
+        yield from read_verbatim(whole, settings) if table.is_list else _whole(file, table)
         return
     names = [name if titled and name.strip() else str(number) for number, name in enumerate(first, start=1)]
     name = ", ".join(names[column] for column in columns)

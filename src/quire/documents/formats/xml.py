@@ -13,6 +13,7 @@ from quire.documents.formats.blocks import row_of
 from quire.documents.formats.code import read_code
 from quire.documents.formats.encodings import decode
 from quire.documents.formats.html import read_html
+from quire.documents.formats.normal_form import normal
 from quire.documents.formats.reader import SourceFile
 from quire.documents.settings import ReadSettings
 from quire.errors import ReadError
@@ -150,7 +151,7 @@ class _Element:
 
     def _joined(self, pieces: list[str]) -> str:
         text = "".join(pieces)
-        return text if self.verbatim else "\v".join(map(_folded, text.split("\v")))
+        return text if self.verbatim else normal("\v".join(map(_folded, text.split("\v"))))
 
 
 class _Reading:

@@ -1,0 +1,179 @@
+"""The normal form of prose: Unicode NFC, ligatures spelt out, no soft hyphens; and the way back to the bytes.
+
+A model that meets `é` as one character in one file and as `e` with an accent behind it in another learns every such word
+twice. So prose has one form. Code has none: what stands in it, stands.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from quire.documents.document import Span
+
+LIGATURES = {
+    "\ufb00": "ff",
+    "\ufb01": "fi",
+    "\ufb02": "fl",
+    "\ufb03": "ffi",
+    "\ufb04": "ffl",
+    "\ufb05": "\u017ft",
+    "\ufb06": "st",
+}
+"""Ligatures of Latin letters to the letters."""
+
+MOST_SPANS = 20_000
+"""Changes from which on a text is led back to its file in pieces of `PIECE` characters."""
+
+PIECE = 4000
+
+_SPELT = str.maketrans({**LIGATURES, "\u00ad": ""})
+_RUN = re.compile("[\0-\x7f]?[^\0-\x7f]+")
+
+_FENCED = r"^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n(?:.*?\n)??(?: {0,3}(?P=fence)[`~]*[ \t]*$|\Z)"
+_INLINE = r"(?<!`)(?P<ticks>`+)(?!`)[^\n]+?(?<!`)(?P=ticks)(?!`)"
+_BLOCK = r"^[ \t]*#\+begin_(?P<org>\w+).*?^[ \t]*#\+end_(?P=org)|^(?P<rule>-{4,}|\.{4,})[ \t]*\n.*?^(?P=rule)[ \t]*$"
+_FLAGS = re.MULTILINE | re.DOTALL | re.IGNORECASE
+_IN_MARKDOWN = re.compile(rf"{_FENCED}|^(?: {{4}}|\t)[^\n]*$|{_INLINE}", _FLAGS)
+_IN_MARKUP = re.compile(rf"{_FENCED}|{_BLOCK}|^(?: {{2}}|\t)[^\n]*$|{_INLINE}", _FLAGS)
+
+CODE_IN: dict[str, re.Pattern[str] | None] = {
+    "text/plain": None,
+    "text/vtt": None,
+    "application/x-subrip": None,
+    "text/markdown": _IN_MARKDOWN,
+    "text/x-rst": _IN_MARKUP,
+    "text/asciidoc": _IN_MARKUP,
+    "text/org": _IN_MARKUP,
+}
+"""Media types of prose that is read as it is written, and what is code in each."""
+
+
+class Change(NamedTuple):
+    """Characters `start:end` of a text make room for `new`."""
+
+    start: int
+    end: int
+    new: str
+
+
+def is_normal(text: str) -> bool:
+    """Return whether a text is in its normal form."""
+    if text.isascii():
+        return True
+    if "\u00ad" in text or any(map(text.__contains__, LIGATURES)):
+        return False
+    return unicodedata.is_normalized("NFC", text)
+
+
+def normal(text: str, code: re.Pattern[str] | None = None) -> str:
+    """Return a text in its normal form; what `code` matches stays."""
+    if is_normal(text):
+        return text
+    pieces, last = [], 0
+    for start, end, new in changes(text, code):
+        pieces += [text[last:start], new]
+        last = end
+    return "".join((*pieces, text[last:]))
+
+
+def changes(text: str, code: re.Pattern[str] | None = None) -> Iterator[Change]:
+    """Yield what makes the normal form of a text, in order, each as short as it can be; nothing that `code` matches."""
+    if is_normal(text):
+        return
+    kept = iter([(match.start(), match.end()) for match in code.finditer(text)] if code else [])
+    start, end = next(kept, (len(text), len(text)))
+    for run in _RUN.finditer(text):
+        if is_normal(run[0]):
+            continue
+        for first, last in _groups(text, run.start(), run.end()):
+            new = unicodedata.normalize("NFC", text[first:last].translate(_SPELT))
+            if new == text[first:last]:
+                continue
+            while end <= first:
+                start, end = next(kept, (len(text), len(text)))
+            if start < last:
+                continue
+            while first < last and new and text[first] == new[0]:
+                first, new = first + 1, new[1:]
+            while first < last and new and text[last - 1] == new[-1]:
+                last, new = last - 1, new[:-1]
+            yield Change(first, last, new)
+
+
+def _groups(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the characters of a run in groups: no composition goes beyond one.
+
+    Only marks and the parts of Hangul syllables are ever composed with what is before them: so it is with every
+    character of Unicode 15, behind ten starters of as many kinds.
+    """
+    first = start
+    for place in range(start + 1, end):
+        sign = text[place]
+        if not (sign == "\u00ad" or "\u1100" <= sign < "\u1200" or unicodedata.category(sign)[0] == "M"):
+            yield first, place
+            first = place
+    yield first, end
+
+
+def moved(text: str, made: Sequence[Change], byte_start: int, encoding: str) -> tuple[Span, ...]:
+    """Return the spans of the text that the changes make: where each part of it stands in the file.
+
+    What stands between two changes keeps its bytes, and each character of a change leads to all bytes that it stands
+    for. With more than `MOST_SPANS` changes parts of `PIECE` characters lead to the bytes that they come from.
+
+    Args:
+        text: as it was decoded, without loss.
+        made: the changes, in order.
+        byte_start: where the text begins in the file.
+        encoding: of the file.
+    """
+    spans = _fine(text, made, byte_start, encoding)
+    return tuple(span for span, _ in spans) if len(made) <= MOST_SPANS else tuple(_coarse(spans))
+
+
+def _fine(text: str, made: Sequence[Change], byte: int, encoding: str) -> Iterator[tuple[Span, str]]:
+    place = last = 0
+    for start, end, new in itertools.chain(made, (Change(len(text), len(text), ""),)):
+        held = text[last:start]
+        # A part whose number of bytes fits UTF-8 too is led back character by character, so that none is misread.
+        alike = encoding != "utf-8" and not held.isascii() and _size(held, encoding) == _size(held, "utf-8")
+        for part in held if alike else (held,) if held else ():
+            size = _size(part, encoding)
+            yield Span(place, place + len(part), None, byte, byte + size), part
+            place, byte = place + len(part), byte + size
+        size = _size(text[start:end], encoding)
+        for sign in new:
+            yield Span(place, place + 1, None, byte, byte + size), sign
+            place += 1
+        byte, last = byte + size, end
+
+
+def _coarse(spans: Iterator[tuple[Span, str]]) -> Iterator[Span]:
+    block: list[tuple[Span, str]] = []
+    for span, part in spans:
+        if block and span.end - block[0][0].start > PIECE:
+            yield from _joined(block)
+            block = []
+        block.append((span, part))
+    yield from _joined(block)
+
+
+def _joined(block: list[tuple[Span, str]]) -> Iterator[Span]:
+    """Yield one span for many, or these where the number of its bytes would pass for that of its text."""
+    if not block:
+        return
+    first, last = block[0][0], block[-1][0]
+    held = "".join(part for _, part in block)
+    size = (last.byte_end or 0) - (first.byte_start or 0)
+    if size in (len(held), *(_size(held, encoding) for encoding in ("utf-8", "utf-16-le", "utf-32-le"))):
+        yield from (span for span, _ in block)
+    else:
+        yield Span(first.start, last.end, None, first.byte_start, last.byte_end)
+
+
+def _size(text: str, encoding: str) -> int:
+    return len(text) if text.isascii() and encoding == "utf-8" else len(text.encode(encoding, "surrogatepass"))
