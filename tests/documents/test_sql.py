@@ -130,7 +130,7 @@ def test_databases_of_one_name_and_columns_of_one_table_have_names_of_their_own(
     sources = [f"sqlite:///{tmp_path}/{place}/notes.db?table=notes&column=body" for place in "xyz"]
     sources += [
         f"sqlite:///{path}?table=notes&column=title",
-        f"sqlite:///{tmp_path}/x/notes.db?query=SELECT 'other words' AS a",
+        f"sqlite:///{tmp_path}/x/notes.db?query=SELECT 'other words' AS a&column=a",
     ]
     with queried(sources, tmp_path / "rows", DEFAULT) as tables:
         names = [table.source for table in tables]
