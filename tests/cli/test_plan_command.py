@@ -129,6 +129,10 @@ def test_the_plan_of_a_run_here_is_that_of_train(tmp_path):
     # The corpus is there for the training to come, and nothing else.
     assert (tmp_path / "corpora/notes/report.html").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpora", "notes"]
+    (tmp_path / "other/notes").mkdir(parents=True)
+    refused = quire("plan", "other/notes", *held, cwd=tmp_path, check=2)
+    assert f"was made of {notes}, which" in refused.stderr
+    assert "--corpus corpora/notes to replace it" in refused.stderr
     text = quire("plan", "corpora/notes", *held, cwd=tmp_path, check=0).stdout
     assert "training.batch_size" in text
     assert "feed-forward" in text

@@ -136,16 +136,21 @@ def test_databases_of_one_name_and_columns_of_one_table_have_names_of_their_own(
         (tmp_path / place).mkdir()
         path = notes(tmp_path / place / "notes.db")
     sources = [f"sqlite:///{tmp_path}/{place}/notes.db?table=notes&column=body" for place in "xyz"]
-    sources += [f"sqlite:///{path}?table=notes&column=title", f"sqlite:///{tmp_path}/x/notes.db?query=SELECT 'a' AS a"]
+    sources += [
+        f"sqlite:///{path}?table=notes&column=title",
+        f"sqlite:///{tmp_path}/x/notes.db?query=SELECT 'other words' AS a&column=a",
+    ]
     with queried(sources, tmp_path / "rows", DEFAULT) as tables:
         names = [table.source for table in tables]
     assert names[:4] == ["notes.db/notes", "notes.db (2)/notes", "notes.db (3)/notes", "notes.db (3)/notes (2)"]
     assert names[4].startswith("notes.db/query-")
     ingest(sources, tmp_path / "out", ONE_WORKER)
     assert {row.path: row.outcome for row in Corpus.open(tmp_path / "out").files() if row.member is None} == {
-        **dict.fromkeys(names, "kept"),
-        "notes.db (2)/notes": "dropped",
+        "notes.db (2)/notes": "kept",  # of copies the one whose name comes first
         "notes.db (3)/notes": "dropped",
+        "notes.db (3)/notes (2)": "kept",
+        names[4]: "kept",
+        "notes.db/notes": "dropped",
     }
 
 
