@@ -74,10 +74,18 @@ def _pdf() -> Seeds:
         canvas.rotate(30)
         canvas.drawString(200, 100, "turned")
 
+    def answers(canvas: Canvas) -> None:
+        canvas.drawString(30, 500, "A form")
+        canvas.acroForm.textfield(value="an answer", name="a", tooltip="Asked", x=40, y=400)
+        canvas.acroForm.choice(value="G", name="b", options=[("Red", "R"), ("Green", "G")], x=40, y=340)
+        canvas.acroForm.checkbox(checked=True, name="c", tooltip="Ticked", x=40, y=280)
+        canvas.textAnnotation("A note", Rect=[40, 200, 60, 220])
+
     lines = ["A running head", *[f"{PROSE[:50]} {number}" for number in range(4)], "7"]
     return [
         ("a.pdf", pdf([printed(lines), printed([*lines[:-1], "8"]), printed([*lines[:-1], "9"])])),
         ("a.pdf", pdf([columns])),
+        ("a.pdf", pdf([answers])),
         ("a.pdf", claiming("abc", {"a": "A", "b": "ﬁ", "c": "\u00ad"})),
         ("a.pdf", pdf([printed(lines)], password=PASSWORD)),
         ("a.pdf", pdf([scanned(page_picture(["Letters"], dpi=72, inches=(1.5, 0.5)), "stamp"), printed(lines)])),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.archives import locked_zip
 from quire.corpus import packing
 from quire.corpus.measure import Measuring, measured, pack_measures, unpack_measures
 from quire.corpus.packing import pack, unpack
@@ -148,3 +149,18 @@ def test_errors_do_not_tell_where_the_file_lies_on_this_machine(tmp_path):
     path = tmp_path / "x.pdf"
     path.write_text("damaged")
     assert read(path).detail == "the cross-reference table is broken"
+
+
+def test_a_file_whose_members_all_fail_for_one_reason_has_that_reason(tmp_path):
+    path = tmp_path / "a.zip"
+    why = "protected by a password. Give it by --password (read.password)"
+    path.write_bytes(locked_zip({"a.txt": b"words"}, "sesame"))
+    reading = read_task(Task(os.fsencode(path), "a.zip", path.stat().st_size, (), ReadSettings()))
+    assert (reading.outcome, reading.rule, reading.detail) == (
+        "failed",
+        "password",
+        f"its one member gave no text: {why}",
+    )
+    path.write_bytes(locked_zip({"a.txt": b"words", "b.txt": b"more"}, "sesame"))
+    reading = read_task(Task(os.fsencode(path), "a.zip", path.stat().st_size, (), ReadSettings()))
+    assert (reading.rule, reading.detail) == ("password", f"none of its 2 members gave any text: {why}")

@@ -198,6 +198,30 @@ def test_words_hyphenated_at_line_ends_are_joined() -> None:
     )
 
 
+CODE = """\
+def f(x):
+    if x:
+        return 1
+    return 2
+
+class Thing:
+    def walk(self, n):
+        for _ in range(n):
+            a, b = b, a + b
+        return a"""
+
+
+@pytest.mark.parametrize("by_place", [False, True])
+def test_code_keeps_its_lines_and_indentation(by_place: bool) -> None:
+    def listing(canvas: Canvas) -> None:
+        canvas.setFont("Courier", 10)
+        for number, row in enumerate(CODE.split("\n")):
+            indent = len(row) - len(row.lstrip()) if by_place else 0
+            canvas.drawString(40 + 6 * indent, 500 - 12 * number, row[indent:])
+
+    assert read(pdf([listing])).text == CODE
+
+
 @pytest.mark.shared_data
 def test_hostile_files_give_what_is_expected_of_each(shared_data: Path) -> None:
     folder = shared_data / "pdf_hostile"

@@ -80,6 +80,43 @@ def test_type_of_one_width_is_code_and_stays_lines() -> None:
     assert text_of(lines) == "\n".join(rows)
 
 
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(3, 40)), min_size=1, max_size=12), st.sampled_from([4.8, 6.0]))
+def test_code_keeps_its_lines_and_its_indentation(rows: list[tuple[int, int]], width: float) -> None:
+    rows = [(0, 12), *rows]
+    lines = [
+        TextLine(
+            "x" * long,
+            60 + 4 * width * deep,
+            12.0 * i,
+            60 + width * (4 * deep + long),
+            12.0 * i + 8,
+            10,
+            True,
+            True,
+            0,
+        )
+        for i, (deep, long) in enumerate(rows)
+    ]
+    assert text_of(lines) == "\n".join(" " * 4 * deep + "x" * long for deep, long in rows)
+
+
+def test_code_below_running_text_is_no_part_of_it() -> None:
+    prose = wrapped(" ".join(words_of(5)))
+    code = [line("import sys", prose[-1].top + PITCH, fixed_pitch=True)]
+    assert text_of([*prose, *code]).splitlines()[1:] == ["import sys"]
+
+
+def test_code_in_the_next_column_begins_at_its_own_left() -> None:
+    left = [line(text, PITCH * i, 50, fixed_pitch=True) for i, text in enumerate(["if one:", "two = 1"])]
+    right = [line(text, PITCH * i, 300, fixed_pitch=True) for i, text in enumerate(["if three:", "four = 2"])]
+    assert [row for row in text_of([*left, *right]).splitlines() if row] == [
+        "if one:",
+        "two = 1",
+        "if three:",
+        "four = 2",
+    ]
+
+
 def test_centred_lines_stay_lines() -> None:
     rows = ["A title that is set in the middle", "of a page and goes on for more than", "two of its lines", "in all"]
     lines = [line(row, PITCH * i, 300 - LETTER * len(row) / 2) for i, row in enumerate(rows)]

@@ -48,6 +48,10 @@ _MAX_RECTS = 100
 # The box of a piece is that of its first character but for rounding.
 _EXACT = 0.01
 
+# PDFium does not flag the fonts of every PDF reader, which need not be in the file.
+_FIXED_PITCH = re.compile(rb"Courier|Mono(?!t)|Consola|Typewriter|Menlo|CMTT")
+_FONT_NAME = 64  # bytes of a font's name that are looked at
+
 _Rect = tuple[float, float, float, float]  # left, top, right, bottom, as PDFium counts: y grows upwards
 _Found = tuple[str, int, list[_Rect], int, float, bool]  # text, place, rectangles, turn, size, fixed pitch
 
@@ -85,9 +89,8 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
     pdfium = raw_pdfium()
     count_rects, get_rect = pdfium.FPDFText_CountRects, pdfium.FPDFText_GetRect
     char_index, char_angle = pdfium.FPDFText_GetCharIndexFromTextIndex, pdfium.FPDFText_GetCharAngle
-    font_info, font_size = pdfium.FPDFText_GetFontInfo, pdfium.FPDFText_GetFontSize
+    font_size = pdfium.FPDFText_GetFontSize
     left, top, right, bottom = (ctypes.c_double() for _ in range(4))
-    flags = ctypes.c_int()
     text = with_symbols(handle, text)
     edits = edits_of(handle, text)
     found: list[_Found] = []
@@ -100,25 +103,31 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
         if said:
             start = char_index(handle, place)
             first = start + len(part) - len(part.lstrip())
+            last = start + len(said) - 1
+            fixed = _is_fixed(handle, first) and _is_fixed(handle, last)
+            begin = place
+            if fixed:  # it begins where its ink does, however much white space PDFium puts before it
+                begin, start, said = place + first - start, first, said.lstrip()
             rects = []
             for number in range(count_rects(handle, start, len(said))):
                 get_rect(handle, number, left, top, right, bottom)
                 rects.append((left.value, top.value, right.value, bottom.value))
-            rects = rects or [_loose_rect(handle, first, start + len(said) - 1)]
+            rects = rects or [_loose_rect(handle, first, last)]
             angle = char_angle(handle, first)
             turn = _turn(angle) if angle else 0
+            if fixed and turn == 0:
+                rects = _full_width(rects, _loose_rect(handle, first, last))
             turns[turn] += len(said)
-            font_info(handle, first, None, 0, flags)
-            style = (turn, font_size(handle, first), bool(flags.value & 1))
+            style = (turn, font_size(handle, first), fixed)
             gaps = _gaps(said, rects, style[1]) if turn == 0 and len(rects) > 1 else []
             cuts = (
                 _cuts(handle, said, start, [(rects[n][0], rects[n][0] < rects[n - 1][0]) for n in gaps]) if gaps else []
             )
             if cuts:
-                found.extend(_cells(said, place, cuts, rects, gaps, style, edits))
+                found.extend(_cells(said, begin, cuts, rects, gaps, style, edits))
             else:
-                said = _edited(said, place, edits) if edits and edits[0][0] < place + len(said) else said
-                found.append((said, place, rects, *style))
+                said = _edited(said, begin, edits) if edits and edits[0][0] < begin + len(said) else said
+                found.append((said, begin, rects, *style))
             if end == HYPHENATED:
                 found[-1] = (found[-1][0] + HYPHENATED, *found[-1][1:])
         place += len(part) + len(end)
@@ -130,6 +139,20 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
         _line(said, place, _box(rects, usual, mirrored), size, fixed_pitch, turn == usual)
         for said, place, rects, turn, size, fixed_pitch in found
     ]
+
+
+def _is_fixed(handle: Any, place: int) -> bool:
+    """Whether a character is set in a font whose letters are all of one width."""
+    flags, name = ctypes.c_int(), ctypes.create_string_buffer(_FONT_NAME)
+    raw_pdfium().FPDFText_GetFontInfo(handle, place, name, _FONT_NAME, flags)
+    return bool(flags.value & 1) or _FIXED_PITCH.search(name.raw) is not None
+
+
+def _full_width(rects: list[_Rect], loose: _Rect) -> list[_Rect]:
+    """Return the rectangles of a line's ink with the room that its first and last letters have beside theirs."""
+    rects[0] = (min(rects[0][0], loose[0]), *rects[0][1:])
+    rects[-1] = (*rects[-1][:2], max(rects[-1][2], loose[2]), rects[-1][3])
+    return rects
 
 
 def _loose_rect(handle: Any, first: int, last: int) -> _Rect:

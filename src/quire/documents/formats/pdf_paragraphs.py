@@ -37,6 +37,12 @@ _MIN_PAIR = 15.0
 # Narrower blocks are cells: the columns of newspapers hold 25 letters, about fifteen line heights.
 _MIN_COLUMN = 10.0
 
+# In type of one width: a line of so many letters says how wide they are, else they are this much of the size of the
+# type (Courier), and no line begins further to the right than so many.
+_MEASURABLE = 8
+_LETTER = 0.6
+_MAX_INDENT = 80
+
 # Lines of one text differ in size by at most this much.
 _SAME_SIZE = 0.1
 
@@ -57,7 +63,9 @@ class _Row:
     bottom: float
     size: float
     as_is: bool  # code or cells: never part of a paragraph
+    fixed_pitch: bool = False
     close: bool = False  # to the row above
+    indent: str = ""
 
 
 def text_of(lines: Sequence[TextLine], *, rejoin: bool = True) -> str:
@@ -65,7 +73,8 @@ def text_of(lines: Sequence[TextLine], *, rejoin: bool = True) -> str:
 
     Lines side by side become one, with a tab where the gap is as wide as between cells. Lines of running text are
     joined to paragraphs by a space (none between Chinese or Japanese characters), and a word hyphenated at the end of a
-    line with its rest by `HYPHENATED`. A wider distance than usual, or a jump elsewhere, leaves a blank line.
+    line with its rest by `HYPHENATED`. A wider distance than usual, or a jump elsewhere, leaves a blank line. Lines in
+    type of one width are never joined, and begin with as many spaces as fit to their left.
 
     Args:
         lines: in reading order.
@@ -76,6 +85,7 @@ def text_of(lines: Sequence[TextLine], *, rejoin: bool = True) -> str:
     rows = _rows(lines)
     if not rows:
         return ""
+    _indent(rows)
     height = median([row.bottom - row.top for row in rows])
     steps = [b.bottom - a.bottom for a, b in itertools.pairwise(rows)]
     usual = median([step for step in steps if 0.5 * height < step < 3 * height] or [1.5 * height])
@@ -86,8 +96,9 @@ def text_of(lines: Sequence[TextLine], *, rejoin: bool = True) -> str:
         right = max(right, above.right) if len(blocks[-1]) > 1 else above.right
         shared = min(right, row.right) > max(above.left, row.left)  # the last line of a paragraph may be very short
         same_size = abs(above.size - row.size) <= _SAME_SIZE * max(above.size, row.size)
+        shared = shared or (above.fixed_pitch and row.fixed_pitch)  # "else:" stands left of what is above it
         row.close = shared and 0.3 * height < step <= _PARAGRAPH_GAP * usual
-        if row.close and same_size:
+        if row.close and same_size and row.fixed_pitch == above.fixed_pitch:
             blocks[-1].append(row)
         else:
             blocks.append([row])
@@ -167,8 +178,26 @@ def _rows(lines: Sequence[TextLine]) -> list[_Row]:
             row.top, row.bottom = min(row.top, line.top), max(row.bottom, line.bottom)
         else:
             as_is = line.fixed_pitch or not line.upright
-            rows.append(_Row(text, line.left, line.top, line.right, line.bottom, line.size, as_is))
+            fixed = line.fixed_pitch and line.upright
+            rows.append(_Row(text, line.left, line.top, line.right, line.bottom, line.size, as_is, fixed))
     return rows
+
+
+def _indent(rows: Sequence[_Row]) -> None:
+    """Give rows of type of one width, as code is set in, the spaces that PDFium leaves out or that never were."""
+    run: list[_Row] = []
+    for row in [*rows, None]:
+        if run and (row is None or not row.fixed_pitch or row.top < run[-1].top):  # the next column begins
+            left = min(each.left for each in run)
+            widths = [(each.right - each.left) / len(each.text) for each in run if len(each.text) >= _MEASURABLE]
+            # Several spaces may count as one, so the narrowest letters are the right ones.
+            width = min(widths, default=_LETTER * run[0].size)
+            for each in run:
+                count = (each.left - left) / width if width > 0 else 0.0
+                each.indent = " " * round(min(count, _MAX_INDENT))
+            run = []
+        if row is not None and row.fixed_pitch:
+            run.append(row)
 
 
 def _beside(row: _Row, line: TextLine) -> bool:
@@ -191,14 +220,18 @@ def _write(block: Sequence[_Row], height: float, edges: Counter[int], parts: lis
         flows = flows and right - block[0].left >= _MIN_PAIR * height
     if len(block) > 2:
         flows = flows and _is_aligned(block, height)
-    parts.append(block[0].text)
+    parts.append(_with_indent(block[0], parts))
     first = True  # the row before is the first of its paragraph
     for number in range(1, len(block)):
         before, row = block[number - 1], block[number]
         runs_on = flows and full[number - 1] and _runs_on(before, row, height, first)
         first = not runs_on
         parts.append(_between(before, row, parts[-1], runs_on))
-        parts.append(row.text)
+        parts.append(_with_indent(row, parts))
+
+
+def _with_indent(row: _Row, parts: Sequence[str]) -> str:
+    return row.text if parts and not parts[-1].endswith("\n") else row.indent + row.text
 
 
 def _is_aligned(block: Sequence[_Row], height: float) -> bool:
