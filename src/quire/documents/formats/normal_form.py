@@ -1,15 +1,16 @@
 """The normal form of prose: Unicode NFC, ligatures spelt out, no soft hyphens; and the way back to the bytes.
 
-A model that meets `é` as one character in one file and as `e` with an accent behind it in another learns every such word
-twice. So prose has one form. Code has none: what stands in it, stands.
+A model that meets `é` as one character in one file and as `e` with an accent behind it in another learns every such
+word twice. So prose has one form. Code has none: what stands in it, stands.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from quire.documents.document import Span
@@ -35,19 +36,23 @@ _RUN = re.compile("[\0-\x7f]?[^\0-\x7f]+")
 
 _FENCED = r"^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n(?:.*?\n)??(?: {0,3}(?P=fence)[`~]*[ \t]*$|\Z)"
 _INLINE = r"(?<!`)(?P<ticks>`+)(?!`)[^\n]+?(?<!`)(?P=ticks)(?!`)"
-_BLOCK = r"^[ \t]*#\+begin_(?P<org>\w+).*?^[ \t]*#\+end_(?P=org)|^(?P<rule>-{4,}|\.{4,})[ \t]*\n.*?^(?P=rule)[ \t]*$"
-_FLAGS = re.MULTILINE | re.DOTALL | re.IGNORECASE
-_IN_MARKDOWN = re.compile(rf"{_FENCED}|^(?: {{4}}|\t)[^\n]*$|{_INLINE}", _FLAGS)
-_IN_MARKUP = re.compile(rf"{_FENCED}|{_BLOCK}|^(?: {{2}}|\t)[^\n]*$|{_INLINE}", _FLAGS)
+_INDENTED = r"^(?: {2}|\t)[^\n]*$"
+_ORG = r"^[ \t]*#\+begin_(?P<org>\w+).*?(?:^[ \t]*#\+end_(?P=org)|\Z)"
+_RULED = r"^(?P<rule>-{4,}|\.{4,})[ \t]*\n.*?(?:^(?P=rule)[ \t]*$|\Z)"
+
+
+def _one_of(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.MULTILINE | re.DOTALL | re.IGNORECASE)
+
 
 CODE_IN: dict[str, re.Pattern[str] | None] = {
     "text/plain": None,
     "text/vtt": None,
     "application/x-subrip": None,
-    "text/markdown": _IN_MARKDOWN,
-    "text/x-rst": _IN_MARKUP,
-    "text/asciidoc": _IN_MARKUP,
-    "text/org": _IN_MARKUP,
+    "text/markdown": _one_of(_FENCED, r"^(?: {4}|\t)[^\n]*$", _INLINE),
+    "text/x-rst": _one_of(_INDENTED, _INLINE),
+    "text/asciidoc": _one_of(_RULED, _INDENTED, _INLINE),
+    "text/org": _one_of(_ORG, _INDENTED, _INLINE),
 }
 """Media types of prose that is read as it is written, and what is code in each."""
 
@@ -71,10 +76,13 @@ def is_normal(text: str) -> bool:
 
 def normal(text: str, code: re.Pattern[str] | None = None) -> str:
     """Return a text in its normal form; what `code` matches stays."""
-    if is_normal(text):
-        return text
+    return text if is_normal(text) else changed(text, changes(text, code))
+
+
+def changed(text: str, made: Iterable[Change]) -> str:
+    """Return what the changes make of a text."""
     pieces, last = [], 0
-    for start, end, new in changes(text, code):
+    for start, end, new in made:
         pieces += [text[last:start], new]
         last = end
     return "".join((*pieces, text[last:]))
@@ -86,37 +94,51 @@ def changes(text: str, code: re.Pattern[str] | None = None) -> Iterator[Change]:
         return
     kept = iter([(match.start(), match.end()) for match in code.finditer(text)] if code else [])
     start, end = next(kept, (len(text), len(text)))
-    for run in _RUN.finditer(text):
-        if is_normal(run[0]):
-            continue
-        for first, last in _groups(text, run.start(), run.end()):
-            new = unicodedata.normalize("NFC", text[first:last].translate(_SPELT))
-            if new == text[first:last]:
-                continue
+    for match in _RUN.finditer(text):
+        run, place = match[0], match.start()
+        for change in _known_changes(run) if len(run) <= _SHORT else _changes_of(run):
+            first, last = place + change.start, place + change.end
             while end <= first:
                 start, end = next(kept, (len(text), len(text)))
-            if start < last:
-                continue
-            while first < last and new and text[first] == new[0]:
-                first, new = first + 1, new[1:]
-            while first < last and new and text[last - 1] == new[-1]:
-                last, new = last - 1, new[:-1]
-            yield Change(first, last, new)
+            if start >= last:
+                yield Change(first, last, change.new)
 
 
-def _groups(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _changes_of(run: str) -> tuple[Change, ...]:
+    made = []
+    for start, end in _groups(run):
+        new = unicodedata.normalize("NFC", run[start:end].translate(_SPELT))
+        if new != run[start:end]:
+            made.append(_shortest(run, start, end, new))
+    return tuple(made)
+
+
+def _shortest(run: str, start: int, end: int, new: str) -> Change:
+    """Return a change without the characters at its ends that stay."""
+    while start < end and new and run[start] == new[0]:
+        start, new = start + 1, new[1:]
+    while start < end and new and run[end - 1] == new[-1]:
+        end, new = end - 1, new[:-1]
+    return Change(start, end, new)
+
+
+_SHORT = 16
+_known_changes = functools.lru_cache(10_000)(_changes_of)  # most runs are one accented letter, and few differ
+
+
+def _groups(run: str) -> Iterator[tuple[int, int]]:
     """Yield the characters of a run in groups: no composition goes beyond one.
 
     Only marks and the parts of Hangul syllables are ever composed with what is before them: so it is with every
-    character of Unicode 15, behind ten starters of as many kinds.
+    other character of Unicode behind ten starters of as many kinds.
     """
-    first = start
-    for place in range(start + 1, end):
-        sign = text[place]
+    first = 0
+    for place in range(1, len(run)):
+        sign = run[place]
         if not (sign == "\u00ad" or "\u1100" <= sign < "\u1200" or unicodedata.category(sign)[0] == "M"):
             yield first, place
             first = place
-    yield first, end
+    yield first, len(run)
 
 
 def moved(text: str, made: Sequence[Change], byte_start: int, encoding: str) -> tuple[Span, ...]:

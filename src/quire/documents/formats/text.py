@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from quire.documents.document import Document, DroppedFile, Span
 from quire.documents.formats.encodings import Decoded, decode
-from quire.documents.formats.normal_form import CODE_IN, changes, is_normal, moved, normal
+from quire.documents.formats.normal_form import CODE_IN, changed, changes, is_normal, moved, normal
 from quire.documents.formats.reader import SourceFile
 from quire.documents.languages import extension_of
 from quire.documents.settings import ReadSettings
@@ -54,7 +54,7 @@ def read_text(file: SourceFile, settings: ReadSettings) -> list[Document]:
         return [replace(document, text=text, pages=(Span(0, len(text)),))] if text.strip() else [document]
     made = list(changes(text, code))
     spans = moved(text, made, mark, encoding)
-    text = normal(text, code)
+    text = changed(text, made)
     return [replace(document, text=text, pages=spans)] if text.strip() else [document]
 
 
