@@ -314,6 +314,19 @@ def test_broken_archives_end_in_an_account_or_an_error(kind, data):
     assert all(part.text if isinstance(part, Document) else part.detail for part in parts)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("size", [-1, -(2**40), 2**40, 2**62, 2**80])
+def test_a_size_that_no_member_of_a_tar_has_ends_it(size, packed):
+    # Of 2**62 bytes tarfile would go on from the end of a packed file, a block at a time, for ever.
+    info = tarfile.TarInfo("b.txt")
+    info.size = size
+    data = tarred({"a.txt": b"words"})[:1024] + info.tobuf(tarfile.GNU_FORMAT) + b"more words".ljust(512, b"\0")
+    parts = read(bz2.compress(data) if packed else data, "a.tar.bz2" if packed else "a.tar")
+    assert parts[0].text == "words"
+    assert len(parts) > 1
+    assert all(part.rule in ("damaged", "too-large") and (part.size or 0) >= 0 for part in parts[1:])
+
+
 def test_a_tar_cut_short_keeps_what_came_before(tmp_path):
     files = {"a.txt": b"words", "b.txt": b"w" * 5000}
     whole = tarred(files, "w:gz")

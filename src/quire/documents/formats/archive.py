@@ -37,6 +37,7 @@ EXTENSIONS: dict[str, str] = {
 
 _SHORT = {".tgz": ".tar", ".tbz2": ".tar", ".tbz": ".tar", ".txz": ".tar"}
 _TAR_BLOCK = 512
+_MAX_ENDS = 100  # empty reads in a row; at the sound end of a tar archive there are a few
 
 # Of a zip member's flags.
 _ENCRYPTED = 0x1
@@ -150,6 +151,22 @@ def _hidden(name: str, settings: ReadSettings) -> str | None:
     return None
 
 
+class _Ending:
+    """A stream that ends for good: tarfile would read on from the end for as many blocks as a broken header says."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._ends = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes. Raises EOFError where the end has been met again and again."""
+        data = self._stream.read(size)
+        self._ends = 0 if data else self._ends + 1
+        if self._ends > _MAX_ENDS:
+            raise EOFError("cut short")
+        return data
+
+
 def _read_tar(
     raw: BinaryIO, file: SourceFile, settings: ReadSettings, members: Members, *, packed: bool = False
 ) -> Iterator[Part]:
@@ -160,6 +177,9 @@ def _read_tar(
     with archive:
         try:
             for info in archive:
+                if info.size < 0:
+                    yield members.rest(ValueError("a member of a size below 0"))
+                    return
                 if info.isdir():
                     continue
                 if not info.isreg():
@@ -180,6 +200,8 @@ def _read_tar(
                 if packed and members.unpackable == before and not members.pass_over(info.size):
                     yield members.beyond()
                     return
+        except OverflowError:
+            yield members.rest(EOFError("cut short: a member of more bytes than any file has"))
         except (tarfile.TarError, *BROKEN) as error:
             yield members.rest(error)
 
@@ -200,6 +222,7 @@ def _read_packed(raw: BinaryIO, file: SourceFile, settings: ReadSettings, member
     raw.seek(0)
     if archive_type(head) == TAR:
         with unpack(raw) as stream:
-            yield from _read_tar(cast(BinaryIO, stream), file, settings, members, packed=True)
+            ending = cast(BinaryIO, _Ending(cast(BinaryIO, stream)))
+            yield from _read_tar(ending, file, settings, members, packed=True)
     else:
         yield from members.read(inner, 0, file.size, lambda: cast(BinaryIO, unpack(raw)), partly=True)

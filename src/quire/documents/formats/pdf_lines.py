@@ -113,7 +113,8 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
                 get_rect(handle, number, left, top, right, bottom)
                 rects.append((left.value, top.value, right.value, bottom.value))
             rects = rects or [_loose_rect(handle, first, last)]
-            turn = _turn(char_angle(handle, first))
+            angle = char_angle(handle, first)
+            turn = _turn(angle) if angle else 0
             if fixed and turn == 0:
                 rects = _full_width(rects, _loose_rect(handle, first, last))
             turns[turn] += len(said)
@@ -134,8 +135,10 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
         return []
     usual = max(turns, key=lambda turn: (turn != _LEANING, turns[turn]))
     mirrored = _RIGHT_TO_LEFT.search(text) is not None and 2 * len(_RIGHT_TO_LEFT.findall(text)) > len(text)
-    lines = [_line(*parts_of_line, usual, mirrored) for parts_of_line in found]
-    return [line if _is_placed(line) else _unplaced(line) for line in lines]
+    return [
+        _line(said, place, _box(rects, usual, mirrored), size, fixed_pitch, turn == usual)
+        for said, place, rects, turn, size, fixed_pitch in found
+    ]
 
 
 def _is_fixed(handle: Any, place: int) -> bool:
@@ -150,15 +153,6 @@ def _full_width(rects: list[_Rect], loose: _Rect) -> list[_Rect]:
     rects[0] = (min(rects[0][0], loose[0]), *rects[0][1:])
     rects[-1] = (*rects[-1][:2], max(rects[-1][2], loose[2]), rects[-1][3])
     return rects
-
-
-def _is_placed(line: TextLine) -> bool:
-    """Whether its box and size are numbers; those of a broken font or matrix need not be."""
-    return math.isfinite(line.left + line.top + line.right + line.bottom + line.size)
-
-
-def _unplaced(line: TextLine) -> TextLine:
-    return TextLine(line.text, 0.0, 0.0, 0.0, 0.0, 0.0, line.fixed_pitch, line.upright, line.place)
 
 
 def _loose_rect(handle: Any, first: int, last: int) -> _Rect:
@@ -189,15 +183,19 @@ def _cells(
 
 def _gaps(said: str, rects: list[_Rect], size: float) -> list[int]:
     """Return the numbers of the rectangles that begin behind a gap as wide as between cells, or far back."""
-    steps = enumerate(itertools.pairwise(rects), start=1)
-    back = [number for number, (before, after) in steps if after[2] < before[0] and _is_far(before, after)]
-    if back and _RIGHT_TO_LEFT.search(said):
-        back = []
+    gaps = [after[0] - before[2] for before, after in itertools.pairwise(rects)]
+    back = []
+    if min(gaps) < 0:
+        steps = enumerate(itertools.pairwise(rects), start=1)
+        back = [number for number, (before, after) in steps if after[2] < before[0] and _is_far(before, after)]
+        if back and _RIGHT_TO_LEFT.search(said):
+            back = []
     if len(rects) > _MAX_RECTS and not back:
         return []
     height = sorted([rect[1] - rect[3] for rect in rects])[len(rects) // 2]
     height = max(height, min(_INK * size, _MAX_INK * height))
-    gaps = [after[0] - before[2] for before, after in itertools.pairwise(rects)]
+    if max(gaps) <= _CELL_GAPS * height:
+        return back
     cells = [number for number, gap in enumerate(gaps, start=1) if gap > _CELL_GAPS * height > 0]
     if len(cells) == 1:
         cells = [number for number in cells if gaps[number - 1] > _CELL_GAP * height]
@@ -251,25 +249,26 @@ def _edited(said: str, place: int, edits: list[Edit]) -> str:
     return "".join(done) + said[until - place :]
 
 
-def _line(
-    text: str, place: int, rects: list[_Rect], turn: int, size: float, fixed_pitch: bool, usual: int, mirrored: bool
-) -> TextLine:
-    if usual == 1:  # read upwards
-        rects = [(bottom, left, top, right) for left, top, right, bottom in rects]
-    elif usual == 2:  # upside down
-        rects = [(-right, bottom, -left, top) for left, top, right, bottom in rects]
-    elif usual == 3:  # read downwards
-        rects = [(-top, -right, -bottom, -left) for left, top, right, bottom in rects]
-    elif len(rects) == 1 and not mirrored:
-        left, top, right, bottom = rects[0]
-        return TextLine(text, left, -top, right, -bottom, size, fixed_pitch, turn == usual, place)
-    else:
-        rects = [(left, -top, right, -bottom) for left, top, right, bottom in rects]
-    if mirrored:
-        rects = [(-right, top, -left, bottom) for left, top, right, bottom in rects]
+def _box(rects: list[_Rect], usual: int, mirrored: bool) -> _Rect:
+    """Return left, top, right and bottom of a line on a page that runs in the `usual` turn; y grows downwards."""
     if len(rects) == 1:
-        (left, top, right, bottom) = rects[0]
+        left, top, right, bottom = rects[0]
     else:
-        left, right = min(rect[0] for rect in rects), max(rect[2] for rect in rects)
-        top, bottom = min(rect[1] for rect in rects), max(rect[3] for rect in rects)
-    return TextLine(text, left, top, right, bottom, size, fixed_pitch, turn == usual, place)
+        lefts, tops, rights, bottoms = zip(*rects, strict=True)
+        left, top, right, bottom = min(lefts), max(tops), max(rights), min(bottoms)
+    if usual == 1:  # read upwards
+        left, top, right, bottom = bottom, left, top, right
+    elif usual == 2:  # upside down
+        left, top, right, bottom = -right, bottom, -left, top
+    elif usual == 3:  # read downwards
+        left, top, right, bottom = -top, -right, -bottom, -left
+    else:
+        top, bottom = -top, -bottom
+    return (-right, top, -left, bottom) if mirrored else (left, top, right, bottom)
+
+
+def _line(text: str, place: int, box: _Rect, size: float, fixed_pitch: bool, upright: bool) -> TextLine:
+    left, top, right, bottom = box
+    if math.isfinite(left + top + right + bottom + size):
+        return TextLine(text, left, top, right, bottom, size, fixed_pitch, upright, place)
+    return TextLine(text, 0.0, 0.0, 0.0, 0.0, 0.0, fixed_pitch, upright, place)  # of a broken font or matrix
