@@ -110,9 +110,9 @@ def located(source: str) -> tuple[str, Path | None, str]:
 def queried(sources: Sequence[str], folder: Path, settings: ReadSettings) -> Iterator[list[Rows]]:
     """Query databases into files in `folder`, which is made for it and removed at the end.
 
-    Columns are chosen as `text_columns` says where none is told. A second database of one name is called "NAME (2)", and
-    a second source of one table "DATABASE/TABLE (2)". Rows come in the order of their primary key, or of
-    their text where there is none. Nothing is ever written to a database; names are quoted.
+    Columns are chosen as `text_columns` says where none is told. A second database of one name is called "NAME (2)",
+    and a second source of one table "DATABASE/TABLE (2)". Rows come in the order of their primary key, or of their text
+    where there is none. Nothing is ever written to a database; names are quoted.
 
     Args:
         sources: URLs as SQLAlchemy has them, with `PARAMETERS`.
