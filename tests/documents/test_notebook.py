@@ -43,8 +43,8 @@ def test_every_cell_stands_there_in_order(cells):
     made = [cell(kind, text.splitlines(keepends=True) if split else text) for kind, text, split in cells]
     document = read(notebook(made))
     place = 0
-    for kind, text, _ in cells:
-        text = normal(text, CODE_IN["text/markdown"]) if kind == "markdown" else text
+    for kind, source, _ in cells:
+        text = normal(source, CODE_IN["text/markdown"]) if kind == "markdown" else source
         place = document.text.index(text, place) + len(text)
         if kind == "code":
             fence = re.match(r"\n(`{3,})(?:\n\n|$)", document.text[place:])
