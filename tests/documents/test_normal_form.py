@@ -57,6 +57,7 @@ def test_no_character_that_is_not_a_mark_or_of_hangul_is_composed_with_what_is_b
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "gb18030"])
 @given(text=TEXTS)
 @example(text="“aé ﬁ”a \u212b €é")
+@example(text="\U0002f8000011\x80\x80")
 def test_every_part_leads_back_to_bytes_that_make_it(text, encoding, most, monkeypatch_module):
     monkeypatch_module.setattr(normal_form, "MOST_SPANS", most)
     data = text.encode(encoding)

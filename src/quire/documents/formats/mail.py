@@ -87,7 +87,7 @@ def read_mail(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
         shown = [f"{name}: {value}" for name in SHOWN if (value := _header(message, name))]
         if not texts and not body.attached and not shown:
             raise ReadError("no header line and no text, so this is not a message", where=file.where)
-        text = normal("\n\n".join((["\n".join(shown)] if shown else []) + texts))
+        text = normal("\n\n".join((["\n".join(shown)] if shown else []) + texts)).rstrip()
         if text.strip():
             span = Span(0, len(text), byte_start=0, byte_end=len(file.data))
             yield Document(text, file.source, file.media_type, file.sha256, file.member, (span,), size=None)

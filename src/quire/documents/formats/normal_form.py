@@ -31,6 +31,8 @@ MOST_SPANS = 20_000
 
 PIECE = 4000
 
+_TOLD_BY_SIZE = ("utf-8", "utf-16-le", "utf-32-le")  # encodings that the number of bytes of a span stands for
+
 _SPELT = str.maketrans({**LIGATURES, "\u00ad": ""})
 _RUN = re.compile("[\0-\x7f]?[^\0-\x7f]+")
 
@@ -161,9 +163,7 @@ def _fine(text: str, made: Sequence[Change], byte: int, encoding: str) -> Iterat
     place = last = 0
     for start, end, new in itertools.chain(made, (Change(len(text), len(text), ""),)):
         held = text[last:start]
-        # A part whose number of bytes fits UTF-8 too is led back character by character, so that none is misread.
-        alike = encoding != "utf-8" and not held.isascii() and _size(held, encoding) == _size(held, "utf-8")
-        for part in held if alike else (held,) if held else ():
+        for part in held if _passes_for_another(held, encoding) else (held,) if held else ():
             size = _size(part, encoding)
             yield Span(place, place + len(part), None, byte, byte + size), part
             place, byte = place + len(part), byte + size
@@ -172,6 +172,18 @@ def _fine(text: str, made: Sequence[Change], byte: int, encoding: str) -> Iterat
             yield Span(place, place + 1, None, byte, byte + size), sign
             place += 1
         byte, last = byte + size, end
+
+
+def _passes_for_another(text: str, encoding: str) -> bool:
+    """Whether the number of bytes would be that of another encoding, in which the characters begin elsewhere.
+
+    Such a part is led back character by character, so that none is misread.
+    """
+    if encoding == "utf-8" or text.isascii():
+        return False
+    size = _size(text, encoding)
+    others = [other for other in _TOLD_BY_SIZE if other[:6] != encoding[:6] and _size(text, other) == size]
+    return any(_size(sign, other) != _size(sign, encoding) for other in others for sign in set(text))
 
 
 def _coarse(spans: Iterator[tuple[Span, str]]) -> Iterator[Span]:
@@ -191,7 +203,7 @@ def _joined(block: list[tuple[Span, str]]) -> Iterator[Span]:
     first, last = block[0][0], block[-1][0]
     held = "".join(part for _, part in block)
     size = (last.byte_end or 0) - (first.byte_start or 0)
-    if size in (len(held), *(_size(held, encoding) for encoding in ("utf-8", "utf-16-le", "utf-32-le"))):
+    if size in (len(held), *(_size(held, encoding) for encoding in _TOLD_BY_SIZE)):
         yield from (span for span, _ in block)
     else:
         yield Span(first.start, last.end, None, first.byte_start, last.byte_end)

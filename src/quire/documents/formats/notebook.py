@@ -88,7 +88,10 @@ def _pieces(cell: dict[str, Any], fence_name: str, with_outputs: bool) -> Iterat
         if kind == "heading":  # of format 3
             hashes = "#" * int(level) if level in _LEVELS else "#"
             source = f"{hashes} {source.strip()}"
-        yield normal(source.strip("\n"), CODE_IN["text/markdown"])
+        text = source.strip("\n")
+        text = text if kind == "raw" else normal(text, CODE_IN["text/markdown"])  # of raw cells nobody knows the kind
+        if text:
+            yield text
 
 
 def _fenced(code: str, name: str) -> str:
