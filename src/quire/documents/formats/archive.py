@@ -167,22 +167,6 @@ def _hidden(name: str, settings: ReadSettings) -> str | None:
     return None
 
 
-class _Ending:
-    """A stream that ends for good: tarfile would read on from the end for as many blocks as a broken header says."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._ends = 0
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes. Raises EOFError where the end has been met again and again."""
-        data = self._stream.read(size)
-        self._ends = 0 if data else self._ends + 1
-        if self._ends > _MAX_ENDS:
-            raise EOFError("cut short")
-        return data
-
-
 def _read_tar(
     raw: BinaryIO, file: SourceFile, settings: ReadSettings, members: Members, *, packed: bool = False
 ) -> Iterator[Part]:

@@ -107,7 +107,7 @@ class Annotations:
 
         attachment = raw_pdfium().FPDFAnnot_GetFileAttachment(annotation)
         if attachment:
-            yield pypdfium2.PdfAttachment(attachment, self._pdf).get_name()
+            yield pypdfium2.PdfAttachment(attachment, self._pdf).get_name()  # type: ignore[no-untyped-call]
 
     def _note(self, annotation: Handle, kind: int) -> Note:
         pdfium = raw_pdfium()
