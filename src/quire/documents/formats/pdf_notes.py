@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -103,8 +104,7 @@ class Annotations:
         return [note for note in dict.fromkeys(notes) if note.text], files
 
     def _file(self, annotation: Handle) -> Iterator[str]:
-        import pypdfium2
-
+        pypdfium2: Any = importlib.import_module("pypdfium2")  # which carries no types
         attachment = raw_pdfium().FPDFAnnot_GetFileAttachment(annotation)
         if attachment:
             yield pypdfium2.PdfAttachment(attachment, self._pdf).get_name()  # type: ignore[no-untyped-call]
