@@ -165,20 +165,21 @@ _INTERPRETERS: dict[str, str] = {
 
 _SHEBANG = re.compile(r"#!\s*(?:\S*/)?env\s+(?:-\S+\s+|\w+=\S*\s+)*(\S+)|#!\s*(\S+)")
 
-# Two languages claim these extensions; a line that only the second one has decides for it.
+# Two languages claim these extensions; a line that only the second one has decides for it. Blanks before it do not go
+# over line ends: of a thousand empty lines each would be followed to the last.
 _RIVALS: dict[str, tuple[str, re.Pattern[str]]] = {
     ".h": (
         "C++",
-        re.compile(r"^\s*(?:class\s+\w+|namespace\b|template\s*<|using\s+\w|public:|private:)", re.MULTILINE),
+        re.compile(r"^[^\S\n]*(?:class\s+\w+|namespace\b|template\s*<|using\s+\w|public:|private:)", re.MULTILINE),
     ),
     ".m": (
         "Objective-C",
-        re.compile(r"^\s*(?:@(?:interface|implementation|protocol|import)\b|#import\b)", re.MULTILINE),
+        re.compile(r"^[^\S\n]*(?:@(?:interface|implementation|protocol|import)\b|#import\b)", re.MULTILINE),
     ),
-    ".pl": ("Prolog", re.compile(r"^\s*:-\s*\w|^\w+\(.*\)\s*:-", re.MULTILINE)),
+    ".pl": ("Prolog", re.compile(r"^[^\S\n]*:-\s*\w|^\w+\(.*\)[^\S\n]*:-", re.MULTILINE)),
     ".v": (
         "Coq",
-        re.compile(r"^\s*(?:Require|Theorem|Lemma|Inductive|Proof|Definition|From \w+ Require)\b", re.MULTILINE),
+        re.compile(r"^[^\S\n]*(?:Require|Theorem|Lemma|Inductive|Proof|Definition|From \w+ Require)\b", re.MULTILINE),
     ),
 }
 MEDIA_TYPES["Coq"] = "text/x-coq"
