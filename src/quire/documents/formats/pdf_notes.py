@@ -107,7 +107,7 @@ class Annotations:
         pypdfium2: Any = importlib.import_module("pypdfium2")  # which carries no types
         attachment = raw_pdfium().FPDFAnnot_GetFileAttachment(annotation)
         if attachment:
-            yield pypdfium2.PdfAttachment(attachment, self._pdf).get_name()  # type: ignore[no-untyped-call]
+            yield pypdfium2.PdfAttachment(attachment, self._pdf).get_name()
 
     def _note(self, annotation: Handle, kind: int) -> Note:
         pdfium = raw_pdfium()
