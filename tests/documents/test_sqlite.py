@@ -112,7 +112,9 @@ def test_tables_of_other_shapes(tmp_path):
     assert told(read(path)) == {
         "keyed/x/y,1": "one",
         "keyed/x/y,2": "two",
+        "keyed/(other columns)": "other-columns",
         'odd "name" %2F of/1': "words",
+        'odd "name" %2F of/(other columns)': "other-columns",
         "pairs/1": f"{PROSE}?\n\n{PROSE}.",
         "numbers": "no-text",
         "void": "no-text",
