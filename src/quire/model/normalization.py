@@ -60,4 +60,4 @@ class NormalizedRows(torch.autograd.Function):
         slopes = gradient * normalised  # (..., K)
         along = (slopes @ weight).div_(-x.shape[-1]).unsqueeze(-1)  # (..., 1)
         for_x = (gradient * weight).addcmul_(normalised, along).mul_(scale)
-        return for_x, slopes.sum(tuple(range(slopes.dim() - 1))), None
+        return for_x, slopes.reshape(-1, x.shape[-1]).sum(0), None

@@ -85,7 +85,7 @@ class OtherColumns:
 
     def add(self, name: str, cell: str) -> None:
         """Count one cell of the column `name`."""
-        if _LETTER.search(cell):
+        if _has_letters(cell):
             self._characters[name] = self._characters.get(name, 0) + len(cell)
             self._bytes += len(cell) if cell.isascii() else len(cell.encode("utf-8", "replace"))
 
@@ -114,7 +114,7 @@ def others_in_sample(rows: Rows, names: Sequence[str], taken: Sequence[int]) -> 
     counted: dict[str, int] = {}
     for row in rows:
         for number, (name, cell) in enumerate(zip(names, row, strict=False)):
-            if cell and number not in taken and _LETTER.search(cell):
+            if cell and number not in taken and _has_letters(cell):
                 counted[name] = counted.get(name, 0) + len(cell)
     return sum(counted.values()), [name for name in names if name in counted]
 
@@ -123,7 +123,7 @@ def _named(rows: Rows, lowered: Sequence[str]) -> int | None:
     for name in NAMES:
         if name in lowered:
             column = lowered.index(name)
-            if _in_half(rows, column, lambda cell: _LETTER.search(cell[:_LOOKED_AT])):
+            if _in_half(rows, column, lambda cell: _has_letters(cell[:_LOOKED_AT])):
                 return column
     return None
 
@@ -142,6 +142,11 @@ def _prose_columns(rows: Rows, width: int) -> list[int]:
 def _in_half(rows: Rows, column: int, holds: Callable[[str], object]) -> bool:
     """Whether something holds of half of the rows, and of one at least."""
     return 2 * sum(bool(holds(cell)) for cell in _cells(rows, column)) >= max(1, len(rows))
+
+
+def _has_letters(cell: str) -> bool:
+    """Whether a cell has a letter; what the expression finds may also be a numeral such as a raised two."""
+    return any(match[0].isalpha() for match in _LETTER.finditer(cell))
 
 
 def _letters(cell: str) -> int:
