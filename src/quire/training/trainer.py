@@ -83,6 +83,14 @@ class Trainer:
         self.device = ranks.device(t.device)
         if t.threads:
             torch.set_num_threads(t.threads)
+        self.state = TrainingState(total_steps=t.steps)
+        self.journal = Journal(run, data, t, listener, kept=ranks.first)
+        self._compile_clock: CompileClock | None = None
+        if t.compile:  # before torch.compile is called, which settles where it keeps its code
+            if problem := keep_compiled():
+                self._note(problem)
+            elif ranks.count == 1:  # several wait for each other, which is not to be told from compiling
+                self._compile_clock = CompileClock(config)
         torch.manual_seed(t.seed)
         model = Transformer(config.model)
         dtype = DTYPES[t.precision]
@@ -93,7 +101,6 @@ class Trainer:
             give_back_large_pieces()
         self.optimizer = Optimizer(self.model, config.optimizer, self.parallel.orthogonalize, ranks.count)
         self.precision = MixedPrecision(t.precision, self.device.type)
-        self.state = TrainingState(total_steps=t.steps)
         self.schedule = Schedule(config.schedule, t.steps)
         self.batches = self._stream(0, 0)
         whole = t.compile and not self.parallel.sharded  # slices are compiled block by block
@@ -102,7 +109,6 @@ class Trainer:
         parameters = list(self.model.parameters())
         graphs = t.cuda_graphs and ranks.count == 1  # several exchange gradients within a pass
         self.passes = Passes(self._loss, parameters, self.precision, graphs=graphs, note=self._note)
-        self.journal = Journal(run, data, t, listener, kept=ranks.first)
         self._interrupt = Interrupt(patient=ranks.count > 1)
         self.length = RunLength(t.minutes)
         self._saved_step = -1
@@ -110,12 +116,6 @@ class Trainer:
         self._pace = Pace(Meter.of(config, ranks.count) if ranks.first else None)
         self._began = time.perf_counter()
         self._compiled = loss if isinstance(loss, CompiledLoss) else None
-        self._compile_clock: CompileClock | None = None
-        if t.compile:
-            if problem := keep_compiled():
-                self._note(problem)
-            elif ranks.count == 1:  # several wait for each other, which is not to be told from compiling
-                self._compile_clock = CompileClock(config)
 
     # -- one step ---------------------------------------------------------------------------------------------
 
