@@ -87,6 +87,7 @@ def measure(size: str, precision: str, *, eager: bool) -> dict[str, float]:
     from quire.training.compiled import compile_loss
     from quire.training.determinism import deterministic_kernels
     from quire.training.optimizer import Optimizer, OptimizerSettings
+    from quire.training.pace import plain_step
     from quire.training.precision import MixedPrecision
 
     if problem := keep_compiled():
@@ -104,13 +105,7 @@ def measure(size: str, precision: str, *, eager: bool) -> dict[str, float]:
     def step_seconds(loss_of) -> float:  # type: ignore[no-untyped-def]
         began = time.perf_counter()
         with deterministic_kernels(torch.device("cpu"), wanted=True):
-            with mixed.autocast():
-                loss = loss_of(tokens, tokens) / tokens.numel()
-            mixed.backward(loss)
-            mixed.unscale(optimizer.parts)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+            plain_step(loss_of, model, optimizer, mixed, tokens)
         return time.perf_counter() - began
 
     before = [step_seconds(model.loss) for _ in range(STEPS)] if eager else [0.0, 0.0]

@@ -89,6 +89,7 @@ def step_case(given: dict[str, Any]) -> dict[str, Any]:
     from quire.model.transformer import Transformer
     from quire.training.memory import give_back_large_pieces, peak_memory, predict_memory
     from quire.training.optimizer import Optimizer, OptimizerSettings
+    from quire.training.pace import plain_step
     from quire.training.precision import MixedPrecision
 
     width, blocks, vocabulary, context, rows = SIZES[given["size"]]
@@ -105,15 +106,8 @@ def step_case(given: dict[str, Any]) -> dict[str, Any]:
     mixed = MixedPrecision(given["precision"], "cpu")
     tokens = torch.randint(vocabulary, (rows, context))
 
-    def step() -> float:
-        with mixed.autocast():
-            loss = loss_of(tokens, tokens) / tokens.numel()
-        mixed.backward(loss)
-        mixed.unscale(optimizer.parts)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        return float(loss.detach())
+    def step() -> None:
+        plain_step(loss_of, model, optimizer, mixed, tokens)
 
     seconds = [timed(step) for _ in range(STEPS)]
     predicted = predict_memory(

@@ -28,6 +28,7 @@ from quire.model.transformer import Transformer
 from quire.training.determinism import deterministic_kernels
 from quire.training.machine import measure_machine
 from quire.training.optimizer import Optimizer, OptimizerSettings
+from quire.training.pace import plain_step
 from quire.training.plan import orthogonal_precision
 from quire.training.precision import MixedPrecision
 
@@ -58,13 +59,7 @@ def quire_step(config: ModelConfig, precision: str, kind: str, compiled: bool, o
 
     def step() -> None:
         with deterministic_kernels(torch.device("cpu"), wanted=True):  # as the trainer does, for exact resumption
-            with mixed.autocast():
-                loss = loss_of(tokens, tokens) / tokens.numel()
-            mixed.backward(loss)
-            mixed.unscale(optimizer.parts)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+            plain_step(loss_of, model, optimizer, mixed, tokens)
 
     return step
 

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from quire.training.compiled import Loss
 from quire.training.memory import is_out_of_memory
 from quire.training.precision import MixedPrecision
 
 WARM_UP = 3
 """Passes before the recording: libraries are set up in them, and compiled code is compiled."""
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(tokens (B, T), targets (B, T)) -> the cross-entropy summed over the targets."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
+from quire.training.compiled import Loss
 from quire.training.meter import Meter
 from quire.training.optimizer import Optimizer, OptimizerSettings
 from quire.training.precision import MixedPrecision
@@ -50,20 +52,33 @@ def time_step(
     times: list[float] = []
     for _ in range(steps + 1):
         began = time.perf_counter()
-        with mixed.autocast():
-            loss = model.loss(tokens, tokens) / tokens.numel()
-        mixed.backward(loss)
-        mixed.unscale(optimizer.parts)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        mixed.update()
-        optimizer.zero_grad()
+        plain_step(model.loss, model, optimizer, mixed, tokens)
         if device.startswith("cuda"):
             torch.cuda.synchronize()
         times.append(time.perf_counter() - began)
         if sum(times) > LIMIT:
             break
     return statistics.median(times[1:] or times)
+
+
+def plain_step(loss_of: Loss, model: Transformer, optimizer: Optimizer, mixed: MixedPrecision, tokens: Tensor) -> None:
+    """Take one whole training step as a run does, without what a run keeps beside it: what is to be timed.
+
+    Args:
+        loss_of: the model's loss, compiled or not.
+        model: what learns.
+        optimizer: the model's.
+        mixed: the number format.
+        tokens: token ids (B, T), which are foretold from themselves.
+    """
+    with mixed.autocast():
+        loss = loss_of(tokens, tokens) / tokens.numel()
+    mixed.backward(loss)
+    mixed.unscale(optimizer.parts)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    mixed.update()
+    optimizer.zero_grad()
 
 
 class Pace:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -20,11 +20,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from quire.model.transformer import Transformer
+from quire.training.compiled import Loss
 from quire.training.distributed import Ranks
 from quire.training.optimizer import orthogonalize, orthogonalize_here
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(tokens (B, T), targets (B, T)) -> the cross-entropy summed over the targets."""
 
 
 class Parallel:

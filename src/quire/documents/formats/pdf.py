@@ -14,6 +14,7 @@ from quire.documents.document import DroppedFile, Part
 from quire.documents.formats.furniture import running
 from quire.documents.formats.hyphenation import join_words
 from quire.documents.formats.members import Budget, Members
+from quire.documents.formats.normal_form import LIGATURES
 from quire.documents.formats.pages import Page, document_of, pages_left_out, recognised_page
 from quire.documents.formats.pdf_lines import TextLine, lines_of
 from quire.documents.formats.pdf_notes import Annotations, Note, new_notes
@@ -47,11 +48,8 @@ _POINTS_PER_INCH = 72
 # Dots on the long side of a page that is drawn only to see whether anything is on it: a hairline still greys some.
 _GLANCE = 400
 
-_LIGATURES = str.maketrans(
-    {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "ſt", "\ufb06": "st"}
-)
-
-_LIGATURE = re.compile("[\ufb00-\ufb06]")
+_SPELT = str.maketrans(LIGATURES)
+_LIGATURE = re.compile(f"[{''.join(LIGATURES)}]")
 
 # Soft hyphens within lines; glyphs without a meaning, often bullets, that come out as controls.
 _MEANS_NOTHING = re.compile("[\u00ad\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -207,7 +205,7 @@ def _noted(page: Page, notes: Sequence[Note]) -> Page:
 def _normalised(text: str) -> str:
     """Return `text` with ligatures spelt out, without soft hyphens and glyphs that mean nothing, in NFC."""
     if _LIGATURE.search(text):
-        text = text.translate(_LIGATURES)
+        text = text.translate(_SPELT)
     if _MEANS_NOTHING.search(text):
         text = _EMPTY_LINES.sub("\n\n", _MEANS_NOTHING.sub("", text))
     text = _BULLET.sub("•", text)
