@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from quire.training.plan import PARAMETER_EPOCHS_PER_BYTE
 from quire.training.prediction import ORDER, REPETITIONS, Law, effective_bytes, predict
 
 Row = dict[str, Any]
@@ -41,10 +42,13 @@ KEPT = (
     "train_bytes",
     "ngrams",
     "final",
+    "curve",
     "seconds",
     "device",
     "recorded",
 )
+# What came of a run, and what it is called: runs may differ in these and still have the same settings.
+OUTCOME = {"question", "final", "curve", "seconds", "device", "recorded", "ngrams"}
 
 
 def main() -> None:
@@ -97,7 +101,12 @@ def read(paths: Iterable[Path], corpora: Path | None) -> list[Row]:
 
 
 def is_planned(row: Row) -> bool:
-    """Whether a run has the settings that the plan chose before the sweep, or is a recorded one of a plan."""
+    """Whether a run has the settings that the plan chose before the sweep, or is a recorded one of a plan.
+
+    Runs that saw their text more often than the plan lets a model see it are none: they learned it by heart.
+    """
+    if row["parameters"] * row["epochs"] > PARAMETER_EPOCHS_PER_BYTE * row["train_bytes"]:
+        return False
     if row["question"] == "recorded":
         return True
     scale = (max(row["parameters"], 800_000) / 800_000) ** (-1 / 3)
@@ -187,7 +196,7 @@ def table_of_runs(rows: Sequence[Row]) -> str:
 
 def table_of(rows: Sequence[Row], field: str) -> str:
     """Return the runs that differ in `field` alone as a table of Markdown: a line for each set of such runs."""
-    ignored = {field, "question", "final", "seconds", "device", "epochs", "tokens", "steps", "recorded", "ngrams"}
+    ignored = {field, "epochs", "tokens", "steps", *OUTCOME}
     if field == "batch":
         ignored |= {"learning_rate", "matrix_learning_rate"}
     groups: dict[tuple[Any, ...], dict[Any, float]] = defaultdict(dict)
@@ -210,7 +219,7 @@ def noise(rows: Sequence[Row]) -> str:
     """Return by how much runs differ that differ in their seed alone."""
     groups: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in rows:
-        skipped = ("question", "final", "seconds", "seed", "device", "recorded", "ngrams")
+        skipped = {"seed", *OUTCOME}
         groups[tuple(row[name] for name in KEPT if name in row and name not in skipped)].append(row["final"])
     spread = [max(found) - min(found) for found in groups.values() if len(found) > 1]
     if not spread:

@@ -11,12 +11,23 @@ from quire.model.config import ModelConfig
 from quire.model.size import count_flops, count_parameters
 from quire.settings import build
 
-# Name, width, blocks; 0.2M, 0.5M, 3.3M and 10M parameters with the vocabularies of 0.3 to 10 MB of text.
-SIZES = {"0.2M": (64, 3), "0.5M": (96, 4), "3M": (224, 5), "10M": (320, 8)}
+# Name, width, blocks; parameters with the vocabularies of 0.3 to 10 MB of text.
+SIZES = {"0.2M": (64, 3), "0.5M": (96, 4), "0.9M": (128, 4), "2M": (192, 5), "3M": (224, 5), "10M": (320, 8)}
 # Tokens of a run of each size: 2,000, 1,150 and 750 steps of the plan's batch.
 LENGTHS = {"0.5M": 4_100_000, "3M": 5_000_000, "10M": 6_200_000}
 CORPORA = ("essays-0.3", "shakespeare-1", "mixed-10")
 OTHERS = ("library-1", "scripture-1", "library-0.3")
+# How large a model a small text carries, and how often: size, times seen, dropout. Small enough for a CPU.
+CAPACITY = (
+    ("0.9M", 32, 0.1),
+    ("0.5M", 32, 0.0),
+    ("0.9M", 32, 0.2),
+    ("0.5M", 32, 0.2),
+    ("2M", 16, 0.1),
+    ("2M", 16, 0.2),
+    ("0.9M", 64, 0.2),
+    ("0.5M", 64, 0.1),
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,17 @@ def grid(facts: Mapping[str, Mapping[str, Any]], *, quick: bool = False) -> list
     few = [cell for cell in cells if cell.size == "0.5M"]
     tiny = [Cell("0.2M", cell.corpus, cell.facts) for cell in few]
     short = list(_short_runs(few, tiny))
-    return unique(short if quick else [*_runs(cells, others, short)])
+    if quick:
+        return unique(short)
+    capacity = [
+        Cell(size, "essays-0.3", facts["essays-0.3"]).run("capacity", epochs=epochs, dropout=dropout)
+        for size, epochs, dropout in CAPACITY
+        if "essays-0.3" in facts
+    ]
+    quarter = [
+        cell.run("AdamW's rate", tokens=LENGTHS[cell.size] / 4, rate=factor) for factor in (2, 1.4) for cell in few
+    ]
+    return unique([*_runs(cells, others, short), *capacity, *quarter])
 
 
 def _short_runs(few: Sequence[Cell], tiny: Sequence[Cell]) -> Iterator[Run]:

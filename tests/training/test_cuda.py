@@ -121,10 +121,18 @@ def test_the_loss_in_chunks_is_the_loss_of_the_whole(dtype):
         assert (whole - chunked).norm() / whole.norm() < (1e-5 if dtype == torch.float32 else 1e-2)
 
 
-def test_memory_that_really_runs_out_halves_the_micro_batch(run, config, data):
+@pytest.mark.parametrize("graphs", [False, True], ids=["each kernel by itself", "graphs"])
+def test_memory_that_really_runs_out_halves_the_micro_batch(graphs, run, config, data):
     """This process may take 3 GiB of the card, and 2,048 windows of 32 tokens keep more than that."""
     told = []
-    over = {**ON, "batch_size": 2048, "micro_batch_size": 2048, "steps": 2, "evaluation_interval": 2}
+    over = {
+        **ON,
+        "batch_size": 2048,
+        "micro_batch_size": 2048,
+        "steps": 2,
+        "evaluation_interval": 2,
+        "cuda_graphs": graphs,
+    }
     wide = {"dropout": 0.0, "hidden_size": 512, "num_heads": 8, "num_kv_heads": 8, "num_layers": 4}
     trainer = Trainer(run, config(model=wide, training=over), data, told.append)
     total = torch.cuda.get_device_properties(0).total_memory

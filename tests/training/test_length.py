@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quire.training.checkpoint import TrainingState, latest_checkpoint, read_state
-from quire.training.length import RunLength
+from quire.training.length import RunLength, steps_for
 from quire.training.pace import Pace
 from quire.training.schedule import Schedule, ScheduleSettings
 from quire.training.trainer import Trainer
@@ -66,6 +66,38 @@ def test_any_machine_ends_in_time_with_its_decay_done(machine, budget, shape):
     # What is saved says all: a resumed run takes the same steps at the same rates.
     again = Schedule(ScheduleSettings(shape=shape), state.total_steps, state.knots)
     assert again.multiplier(state.step - 1) == rates[-1]
+
+
+@given(machines(), st.integers(1, 6000))
+@settings(max_examples=50)
+def test_a_bound_on_the_steps_ends_a_run_before_its_time_with_the_decay_done(machine, most):
+    seconds_of, evaluation, every, estimate = machine
+    budget = 60.0
+    state = TrainingState(total_steps=min(estimate, most))
+    schedule = Schedule(ScheduleSettings(), state.total_steps)
+    length, pace = RunLength(budget / 60, most), Pace()
+    now, rate = 0.0, 0.0
+    pace.looked(now)
+    length.begin(state, schedule)
+    while state.step < schedule.total_steps:
+        rate = schedule.multiplier(state.step)
+        now += budget * seconds_of(state.step, now / budget)
+        state.step += 1
+        state.seconds = now
+        pace.stepped(now)
+        length.revise(state, pace, schedule)
+        now += budget * evaluation * (state.step % every == 0)
+        pace.looked(now)
+    assert state.step <= most
+    assert now < 1.1 * budget
+    assert state.step == most or now > 0.9 * budget
+    assert schedule.multiplier(state.step) == pytest.approx(0)
+    assert rate < 0.12 or most < 30
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(None, None), (1.0, 10), (2.5, 25), (0.001, 1)])
+def test_so_many_steps_see_a_text_so_often(epochs, steps):
+    assert steps_for(epochs, 1000, 100) == steps
 
 
 SPEEDS = {

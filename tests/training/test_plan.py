@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from quire.training.config import RunConfig, load_config, save_config
 from quire.training.draft import describe
 from quire.training.machine import Machine
 from quire.training.memory import USABLE, predict_run_memory
-from quire.training.plan import PARAMETERS_PER_BYTE, Sizes, plan_run, plan_tokens
+from quire.training.plan import PARAMETER_EPOCHS_PER_BYTE, PARAMETERS_PER_BYTE, Sizes, plan_run, plan_tokens
 
 machines = st.builds(
     Machine,
@@ -94,8 +96,8 @@ def test_a_measurement_decides_precision_and_length():
     def fast_bfloat16(model, rows, precision):
         return 0.05 if precision == "bfloat16" else 0.25
 
-    slow = plan(1_000_000, machine, measure=slow_bfloat16)[0]
-    fast = plan(1_000_000, machine, measure=fast_bfloat16)[0]
+    slow = plan(30_000_000, machine, measure=slow_bfloat16)[0]
+    fast = plan(30_000_000, machine, measure=fast_bfloat16)[0]
     assert slow.training.precision == "float32"
     assert fast.training.precision == "bfloat16"
     work = [
@@ -103,6 +105,35 @@ def test_a_measurement_decides_precision_and_length():
         for c in (slow, fast)
     ]
     assert work[1] > 3 * work[0]
+
+
+@given(st.integers(3_000, 10**8), machines, st.floats(0.1, 1000))
+@settings(max_examples=60)
+def test_no_plan_by_the_clock_has_a_text_learned_by_heart(corpus_bytes, machine, minutes):
+    config, reasons = plan(corpus_bytes, machine, {"training": {"minutes": minutes}})
+    t, parameters = config.training, count_parameters(config.model)
+    sizes = sizes_of(corpus_bytes, config.model.vocab_size)
+    epochs = t.steps * t.batch_size * config.model.context_length / sizes.train_tokens
+    assert t.max_epochs == pytest.approx(max(1, PARAMETER_EPOCHS_PER_BYTE * sizes.train_bytes / parameters), abs=0.06)
+    assert t.steps == 1 or epochs <= t.max_epochs + 1e-9
+    assert reasons["training.max_epochs"]
+
+
+def test_a_time_that_a_small_text_does_not_need_is_not_used_and_this_is_said():
+    config, reasons = plan(300_000, LAPTOP, {"training": {"minutes": 100}})
+    assert "learned by heart" in reasons["training.steps"]
+    assert not config.training.compile
+    longer = plan(300_000, LAPTOP, {"training": {"minutes": 100, "max_epochs": 1000}})[0]
+    assert longer.training.steps > 5 * config.training.steps
+    assert plan(300_000, LAPTOP, {"training": {"steps": 77}})[0].training.max_epochs is None
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_passes_are_recorded_on_a_gpu_where_they_can_be(checkpointing):
+    gpu = replace(LAPTOP, device="cuda", memory_bytes=80 * 2**30)
+    given_ = {"training": {"activation_checkpointing": checkpointing}}
+    assert plan(1_000_000, gpu, given_)[0].training.cuda_graphs is not checkpointing
+    assert not plan(1_000_000, LAPTOP)[0].training.cuda_graphs
 
 
 def test_a_small_corpus_seen_often_gets_dropout_and_early_stop():

@@ -25,6 +25,8 @@ class TrainingSettings(Settings):
     """Training time to use, in minutes; the number of steps follows the clock. None: take `steps` steps."""
     steps: int = Field(ge=1)
     """Optimizer steps; with `minutes`, the first estimate of them."""
+    max_epochs: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """A run by the clock ends, its decay completed, when it has seen the training text so often, time left or not."""
     batch_size: int = Field(ge=1)
     """Windows of context_length tokens in one optimizer step, of all processes together."""
     micro_batch_size: int = Field(ge=1)
@@ -36,7 +38,7 @@ class TrainingSettings(Settings):
     compile: bool = False
     """Whether to compile the model with torch.compile, which needs a C++ compiler."""
     cuda_graphs: bool = False
-    """On one NVIDIA GPU, record a pass forward and back and start its kernels at once: faster for small models."""
+    """On an NVIDIA GPU, record a pass forward and back once and start its kernels together; one process alone does."""
     device: str = "cpu"
     """Where to train: cpu, cuda, cuda:0, mps; of several processes, each takes the GPU of its own number."""
     shard: bool = False

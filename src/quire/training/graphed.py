@@ -113,11 +113,14 @@ class Passes:
                 loss = self._pass(x, y, share)
             self._recorded[x.shape] = _Recorded(graph, x, y, share, loss)
         except RuntimeError as error:
-            if is_out_of_memory(error):
-                self._recorded.clear()
-                raise
-            self.graphs = False
             self._recorded.clear()
+            if is_out_of_memory(error):
+                raise
+            if error.__context__ is not None and is_out_of_memory(
+                error.__context__
+            ):  # ending the recording failed, too
+                raise error.__context__ from None
+            self.graphs = False
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             self.note(f"passes could not be recorded as a CUDA graph, going on without: {reason}")
         finally:

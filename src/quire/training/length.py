@@ -21,23 +21,33 @@ REVISION_SHARE = 0.04  # of the budget: a machine that gets twice as slow right 
 REVISION_TOLERANCE = 0.02
 
 
+def steps_for(epochs: float | None, train_tokens: int, step_tokens: int) -> int | None:
+    """Return how many steps of `step_tokens` tokens see a text of `train_tokens` `epochs` times; None of None."""
+    return None if epochs is None else max(1, int(epochs * train_tokens / step_tokens))
+
+
 class RunLength:
     """Keeps the length of a run to its time.
 
     Args:
         minutes: the budget; None: the number of steps stays as it is.
+        most_steps: the run is never made longer than so many steps; None: only the budget ends it.
     """
 
-    def __init__(self, minutes: float | None) -> None:
+    def __init__(self, minutes: float | None, most_steps: int | None = None) -> None:
         self.minutes = minutes
+        self.most_steps = most_steps if most_steps is not None else 1 << 62
         self.settled = minutes is None
         self.revised_at = 0.0
         self.interval = REVISION_SECONDS if minutes is None else min(REVISION_SECONDS, REVISION_SHARE * minutes * 60)
 
     def begin(self, state: TrainingState, schedule: Schedule) -> None:
         """Before the first step: let the estimate not end the run before the clock was looked at in its first half."""
-        if self.minutes is not None and state.step == 0 and schedule.total_steps < 2 * FIRST_REVISION_STEPS:
-            schedule.revise(0, 2 * FIRST_REVISION_STEPS)
+        if self.minutes is None or state.step > 0:
+            return
+        total = min(max(schedule.total_steps, 2 * FIRST_REVISION_STEPS), self.most_steps)
+        if total != schedule.total_steps:
+            schedule.revise(0, total)
             state.total_steps = schedule.total_steps
 
     def settle(self, state: TrainingState) -> None:
@@ -72,6 +82,7 @@ class RunLength:
         # While all steps so far may have been slow ones, the next is looked at before it is the last.
         least = 2 if pace.steps < FEW_STEPS and left > 0 else 1
         total = state.step + max(least, int(left / pace.seconds_per_step()))
+        total = max(min(total, self.most_steps), state.step + 1)
         if first or abs(total - schedule.total_steps) > REVISION_TOLERANCE * (total - state.step) + 1:
             schedule.revise(state.step, total)
             state.total_steps, state.knots = total, schedule.knots

@@ -15,6 +15,8 @@ from torch import Tensor
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
 from quire.training.compiled import Loss
+from quire.training.determinism import deterministic_kernels
+from quire.training.graphed import Passes
 from quire.training.meter import Meter
 from quire.training.optimizer import Optimizer, OptimizerSettings
 from quire.training.precision import MixedPrecision
@@ -36,6 +38,8 @@ def time_step(
 ) -> float:
     """Return the seconds of one training step, not compiled: the median of `steps`, or of as many as `LIMIT` allows.
 
+    On a CUDA device the pass is recorded and started as one graph, and kernels add in a fixed order, as in a run.
+
     Args:
         config: the model's shape.
         rows: windows of the model's context length, of random tokens.
@@ -49,36 +53,40 @@ def time_step(
         tokens = torch.randint(config.vocab_size, (rows, config.context_length), device=device)
     optimizer = Optimizer(model, optimizer_settings or OptimizerSettings())
     mixed = MixedPrecision(precision, torch.device(device).type)
+    passes = Passes(model.loss, list(model.parameters()), mixed, graphs=True, note=lambda text: None)
     times: list[float] = []
-    for _ in range(steps + 1):
-        began = time.perf_counter()
-        plain_step(model.loss, model, optimizer, mixed, tokens)
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
-        if sum(times) > LIMIT:
-            break
+    with deterministic_kernels(torch.device(device), wanted=True):
+        for _ in range(steps + 1):
+            began = time.perf_counter()
+            plain_step(passes, model, optimizer, mixed, tokens)
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - began)
+            if len(times) > 1 and sum(times) > LIMIT:
+                break
     return statistics.median(times[1:] or times)
 
 
-def plain_step(loss_of: Loss, model: Transformer, optimizer: Optimizer, mixed: MixedPrecision, tokens: Tensor) -> None:
+def plain_step(
+    passes: Passes | Loss, model: Transformer, optimizer: Optimizer, mixed: MixedPrecision, tokens: Tensor
+) -> None:
     """Take one whole training step as a run does, without what a run keeps beside it: what is to be timed.
 
     Args:
-        loss_of: the model's loss, compiled or not.
+        passes: of the model, forward and back; or its loss alone, compiled or not.
         model: what learns.
         optimizer: the model's.
         mixed: the number format.
         tokens: token ids (B, T), which are foretold from themselves.
     """
-    with mixed.autocast():
-        loss = loss_of(tokens, tokens) / tokens.numel()
-    mixed.backward(loss)
+    if not isinstance(passes, Passes):
+        passes = Passes(passes, list(model.parameters()), mixed, graphs=False, note=lambda text: None)
+    passes.run(tokens, tokens, tokens.numel())
     mixed.unscale(optimizer.parts)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     mixed.update()
-    optimizer.zero_grad()
+    passes.zero_gradients()
 
 
 class Pace:

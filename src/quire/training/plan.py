@@ -19,6 +19,7 @@ from quire.tokens.settings import TokenSettings
 from quire.training.compilation import Forecast, History
 from quire.training.config import RunConfig
 from quire.training.draft import Draft, Reasons, check_groups
+from quire.training.length import steps_for
 from quire.training.machine import Machine
 from quire.training.memory import USABLE, in_words, predict_memory
 from quire.training.plan_compile import plan_compile
@@ -45,9 +46,12 @@ ASSUMED_SHARE = 0.4
 # At most so many shapes are timed, each on steps that should take at most so many seconds.
 MEASUREMENTS = 3
 MEASURED_SECONDS = 0.5
-# A model may have so many parameters for each byte of distinct text: nanoGPT's published tinyshakespeare run has 10
-# with dropout 0.2 and no more to win; above it, a small corpus is learned by heart within the time.
-PARAMETERS_PER_BYTE = 10.0
+# A model may have so many parameters for each byte of distinct text. The sweep's best ones on 0.3 and 1 MB have 1.8 and
+# 3.5; with 11 and more, they learned the text by heart before they had learned from it (docs/decisions.md).
+PARAMETERS_PER_BYTE = 4.0
+# Parameters times the times that the text was seen, for each byte of it: in the sweep, models of 3M and 10M parameters
+# on 0.3 and 1 MB began to get worse on text they had not seen at 80 to 120; none did below (docs/decisions.md).
+PARAMETER_EPOCHS_PER_BYTE = 100.0
 
 Measure = Callable[[ModelConfig, int, str], float]
 """(model, windows, precision) -> seconds of one training step on so many windows of the model's context."""
@@ -151,6 +155,10 @@ def plan_run(
         )
     draft.choose("training.precision", precision, precision_reason)
     model = _model_config(draft, shape, sizes, why, commit=True)
+    if seconds is not None:
+        epochs = _plan_epochs(draft, model, sizes)
+        if epochs is not None:
+            seconds = min(seconds, epochs * sizes.train_tokens * config_flops(model) * budget / flops)
 
     def follow(target: Draft, forecast: Forecast | None) -> None:
         _plan_batch(target, model, machine)
@@ -304,12 +312,31 @@ def _plan_memory(draft: Draft, model: ModelConfig, machine: Machine, rows: int) 
         needed(1, False) > usable,
         "not even one window fits the memory without it" if needed(1, False) > usable else "everything fits without it",
     )
+    if kind == "cuda":
+        draft.choose(
+            "training.cuda_graphs",
+            not on,
+            "the kernels of a pass are recorded once and started together"
+            if not on
+            else "passes that compute blocks again cannot be recorded",
+        )
     micro = rows
     while micro > 1 and needed(micro, on) > usable:
         micro = -(-micro // 2)  # halves leave passes of one size
     why = "the whole batch at once" if micro == rows else "as much of it at once as fits"
     micro = draft.choose("training.micro_batch_size", micro, why)
     draft.reasons["training.micro_batch_size"] += f"; {in_words(needed(min(micro, rows), on), machine.memory_bytes)}"
+
+
+def _plan_epochs(draft: Draft, model: ModelConfig, sizes: Sizes) -> float | None:
+    parameters = count_parameters(model)
+    epochs = max(1.0, PARAMETER_EPOCHS_PER_BYTE * sizes.train_bytes / parameters)
+    chosen: float | None = draft.choose(
+        "training.max_epochs",
+        round(epochs, 1),
+        f"seen more often, {sizes.train_bytes:,} bytes are learned by heart by {parameters:,} parameters",
+    )
+    return chosen
 
 
 def _plan_length(
@@ -327,12 +354,13 @@ def _plan_length(
         usable = flops * forecast.gain * max(0.1, 1 - forecast.seconds / budget)
     steps = max(1, int(usable / (config_flops(model) * step_tokens)))
     measured = "measured" if pace else "assumed"
-    draft.choose(
-        "training.steps",
-        steps,
-        f"what the time allows at the {measured} {flops / budget / 1e9:,.0f} GFLOP/s of training",
-    )
-    steps = draft.values["training"]["steps"]
+    why = f"what the time allows at the {measured} {flops / budget / 1e9:,.0f} GFLOP/s of training"
+    t = draft.values["training"]
+    most = steps_for(t.get("max_epochs"), sizes.train_tokens, step_tokens)
+    if t["minutes"] is not None and most is not None and most < steps:
+        why = f"the text {t['max_epochs']:g} times, in {most / steps:.0%} of the time: more would be learned by heart"
+        steps = most
+    steps = draft.choose("training.steps", steps, why)
     draft.choose("schedule.warmup_steps", min(100, max(5, steps // 50)), "2 % of the steps, at most 100")
     draft.choose("schedule.shape", "linear", "a straight line to the end, where the rate is 0")
     draft.choose("schedule.decay_fraction", 0.6, "a plateau for 40 % of the run, then the decay")

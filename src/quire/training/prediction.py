@@ -51,7 +51,7 @@ class Law:
     bytes_seen: tuple[float, float]
 
 
-LAW = Law(1.0931, 0.04774, 0.10635, 0.1727, (193_152, 869_760), (409_214, 5_085_137))
+LAW = Law(1.0921, 0.0131, 0.12734, 0.1446, (193_152, 10_574_144), (409_214, 19_106_090))
 
 # A run whose size or tokens lie further than so many doublings outside of the measured ones is not foretold at all.
 FURTHEST = 4.0

@@ -39,7 +39,7 @@ from quire.training.graphed import Passes
 from quire.training.guard import judge, remember
 from quire.training.interrupt import Interrupt
 from quire.training.journal import Journal, Listener
-from quire.training.length import RunLength
+from quire.training.length import RunLength, steps_for
 from quire.training.memory import (
     give_back_large_pieces,
     halve_micro_batch,
@@ -110,7 +110,8 @@ class Trainer:
         graphs = t.cuda_graphs and ranks.count == 1  # several exchange gradients within a pass
         self.passes = Passes(self._loss, parameters, self.precision, graphs=graphs, note=self._note)
         self._interrupt = Interrupt(patient=ranks.count > 1)
-        self.length = RunLength(t.minutes)
+        step_tokens = t.batch_size * config.model.context_length
+        self.length = RunLength(t.minutes, steps_for(t.max_epochs, data.train.num_tokens, step_tokens))
         self._saved_step = -1
         self._saved_at = 0.0
         self._pace = Pace(Meter.of(config, ranks.count) if ranks.first else None)
