@@ -14,6 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from quire.documents.document import Span
+from quire.documents.formats.code_in_prose import (
+    Code,
+    code_in_asciidoc,
+    code_in_markdown,
+    code_in_org,
+    code_in_rst,
+)
 
 LIGATURES = {
     "\ufb00": "ff",
@@ -36,25 +43,14 @@ _TOLD_BY_SIZE = ("utf-8", "utf-16-le", "utf-32-le")  # encodings that the number
 _SPELT = str.maketrans({**LIGATURES, "\u00ad": ""})
 _RUN = re.compile("[\0-\x7f]?[^\0-\x7f]+")
 
-_FENCED = r"^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n(?:.*?\n)??(?: {0,3}(?P=fence)[`~]*[ \t]*$|\Z)"
-_INLINE = r"(?<!`)(?P<ticks>`+)(?!`)[^\n]+?(?<!`)(?P=ticks)(?!`)"
-_INDENTED = r"^(?: {2}|\t)[^\n]*$"
-_ORG = r"^[ \t]*#\+begin_(?P<org>\w+).*?(?:^[ \t]*#\+end_(?P=org)|\Z)"
-_RULED = r"^(?P<rule>-{4,}|\.{4,})[ \t]*\n.*?(?:^(?P=rule)[ \t]*$|\Z)"
-
-
-def _one_of(*patterns: str) -> re.Pattern[str]:
-    return re.compile("|".join(patterns), re.MULTILINE | re.DOTALL | re.IGNORECASE)
-
-
-CODE_IN: dict[str, re.Pattern[str] | None] = {
+CODE_IN: dict[str, Code | None] = {
     "text/plain": None,
     "text/vtt": None,
     "application/x-subrip": None,
-    "text/markdown": _one_of(_FENCED, r"^(?: {4}|\t)[^\n]*$", _INLINE),
-    "text/x-rst": _one_of(_INDENTED, _INLINE),
-    "text/asciidoc": _one_of(_RULED, _INDENTED, _INLINE),
-    "text/org": _one_of(_ORG, _INDENTED, _INLINE),
+    "text/markdown": code_in_markdown,
+    "text/x-rst": code_in_rst,
+    "text/asciidoc": code_in_asciidoc,
+    "text/org": code_in_org,
 }
 """Media types of prose that is read as it is written, and what is code in each."""
 
@@ -76,8 +72,8 @@ def is_normal(text: str) -> bool:
     return unicodedata.is_normalized("NFC", text)
 
 
-def normal(text: str, code: re.Pattern[str] | None = None) -> str:
-    """Return a text in its normal form; what `code` matches stays."""
+def normal(text: str, code: Code | None = None) -> str:
+    """Return a text in its normal form; what `code` finds stays."""
     return text if is_normal(text) else changed(text, changes(text, code))
 
 
@@ -90,11 +86,11 @@ def changed(text: str, made: Iterable[Change]) -> str:
     return "".join((*pieces, text[last:]))
 
 
-def changes(text: str, code: re.Pattern[str] | None = None) -> Iterator[Change]:
-    """Yield what makes the normal form of a text, in order, each as short as it can be; nothing that `code` matches."""
+def changes(text: str, code: Code | None = None) -> Iterator[Change]:
+    """Yield what makes the normal form of a text, in order, each as short as it can be; nothing that `code` finds."""
     if is_normal(text):
         return
-    kept = iter([(match.start(), match.end()) for match in code.finditer(text)] if code else [])
+    kept = code(text) if code else iter(())
     start, end = next(kept, (len(text), len(text)))
     for match in _RUN.finditer(text):
         run, place = match[0], match.start()
