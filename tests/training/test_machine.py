@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from quire.cli.main import app
 from quire.training import machine as room
-from quire.training.machine import find_compiler, memory_limit, product_rate, usable_cores
+from quire.training.machine import find_compiler, limit_threads, memory_limit, product_rate, usable_cores
 
 
 def test_a_rate_is_what_the_time_of_a_product_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,18 +43,33 @@ def test_cores_and_memory_are_those_of_this_machine() -> None:
     assert memory_limit() > 64 * 2**20
 
 
-def test_a_container_s_share_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {"/sys/fs/cgroup/cpu.max": "150000 100000\n", "/sys/fs/cgroup/memory.max": "104857600\n"}
-    for name, content in files.items():
-        (tmp_path / Path(name).name).write_text(content)
-    monkeypatch.setattr(room, "Path", lambda name: tmp_path / Path(name).name)
+def test_a_container_s_share_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(room, "granted_cores", lambda: 1.5)
+    monkeypatch.setattr(room, "granted_memory", lambda: 100 * 2**20)
     assert usable_cores() == 2
     assert memory_limit() == 100 * 2**20
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    (tmp_path / "memory.max").write_text("max\n")
+    monkeypatch.setattr(room, "granted_cores", lambda: 64.0)
+    monkeypatch.setattr(room, "granted_memory", lambda: 2**62)
     assert usable_cores() == 4
-    assert memory_limit() > 100 * 2**20
+    assert 100 * 2**20 < memory_limit() < 2**62
+    monkeypatch.setattr(room, "granted_cores", lambda: None)
+    monkeypatch.setattr(room, "granted_memory", lambda: None)
+    assert usable_cores() == 4
+
+
+def test_torch_gets_no_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        monkeypatch.setattr(room, "usable_cores", lambda: 64)
+        limit_threads()
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr(room, "usable_cores", lambda: 1)
+        limit_threads()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_compiler_counts_with_the_headers_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

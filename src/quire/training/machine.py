@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import platform
 import shutil
@@ -17,6 +18,7 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 import torch
 
 from quire.errors import UsageError
+from quire.training.control_groups import granted_cores, granted_memory
 
 # Products of this size are large enough to reach a CPU's rate and small enough that nine of them take a second.
 CPU_PRODUCT = 1024
@@ -61,6 +63,7 @@ def measure_machine(device: str | None = None) -> Machine:
     Args:
         device: a torch device to look at instead of the fastest.
     """
+    limit_threads()
     device = device or fastest_device()
     kind = torch.device(device).type
     if kind == "cuda":
@@ -132,11 +135,13 @@ def _wait(device: str) -> None:
 def usable_cores() -> int:
     """Return the CPU cores this process may use: those it is bound to, or less in a container with a share of them."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
-    except (OSError, ValueError):
-        return bound  # no control group of version 2
-    return max(1, min(bound, -(-int(quota) // int(period)))) if quota.isdigit() else bound
+    granted = granted_cores()
+    return bound if granted is None else max(1, min(bound, math.ceil(granted)))
+
+
+def limit_threads() -> None:
+    """Let torch compute in no more threads than there are cores to use: it counts those of the machine."""
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
 
 
 def find_compiler(device: str = "cpu") -> str | None:
@@ -179,8 +184,5 @@ def cpu_name() -> str:
 def memory_limit() -> int:
     """Return the bytes of memory this process may use: the machine's, or less in a container with a limit."""
     total = int(psutil.virtual_memory().total)
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text("ascii").strip()
-    except OSError:
-        return total  # no control group of version 2
-    return min(total, int(limit)) if limit.isdigit() else total
+    granted = granted_memory()
+    return total if granted is None else min(total, granted)

@@ -40,6 +40,7 @@ from quire.training.guard import judge, remember
 from quire.training.interrupt import Interrupt
 from quire.training.journal import Journal, Listener
 from quire.training.length import RunLength, steps_for
+from quire.training.machine import limit_threads
 from quire.training.memory import (
     give_back_large_pieces,
     halve_micro_batch,
@@ -83,6 +84,8 @@ class Trainer:
         self.device = ranks.device(t.device)
         if t.threads:
             torch.set_num_threads(t.threads)
+        else:
+            limit_threads()
         self.state = TrainingState(total_steps=t.steps)
         self.journal = Journal(run, data, t, listener, kept=ranks.first)
         self._compile_clock: CompileClock | None = None

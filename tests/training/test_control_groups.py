@@ -1,0 +1,66 @@
+"""What the control groups of a process grant it, on a file system that looks like theirs."""
+
+import pytest
+
+from quire.training.control_groups import granted_cores, granted_memory
+
+VERSION_2 = "0::/kubepods/pod1/box\n"
+VERSION_1 = "5:memory:/docker/box\n4:cpu,cpuacct:/docker/box\n1:name=systemd:/docker/box\n"
+
+
+def system(tmp_path, own, files):
+    (tmp_path / "cgroup").write_text(own)
+    for name, content in files.items():
+        path = tmp_path / "mounted" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return tmp_path / "mounted", tmp_path / "cgroup"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "cores"),
+    [
+        (VERSION_2, {}, None),
+        ("", {}, None),
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        (VERSION_2, {"kubepods/pod1/box/cpu.max": "max 100000\n", "kubepods/cpu.max": "200000 100000\n"}, 2.0),
+        (VERSION_2, {"kubepods/pod1/box/cpu.max": "50000 100000\n", "kubepods/cpu.max": "200000 100000\n"}, 0.5),
+        (VERSION_2, {"other/cpu.max": "50000 100000\n"}, None),
+        (
+            VERSION_1,
+            {
+                "cpu,cpuacct/docker/box/cpu.cfs_quota_us": "300000\n",
+                "cpu,cpuacct/docker/box/cpu.cfs_period_us": "100000\n",
+            },
+            3.0,
+        ),
+        (VERSION_1, {"cpu/cpu.cfs_quota_us": "25000\n", "cpu/cpu.cfs_period_us": "50000\n"}, 0.5),
+        (VERSION_1, {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "50000\n"}, None),
+        (VERSION_1, {"cpu/cpu.cfs_quota_us": "25000\n"}, None),
+        ("0::/../../elsewhere\nnot a line\n", {"cpu.max": "broken\n"}, None),
+    ],
+)
+def test_cores(tmp_path, own, files, cores):
+    assert granted_cores(*system(tmp_path, own, files)) == cores
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "limit"),
+    [
+        (VERSION_2, {}, None),
+        ("0::/\n", {"memory.max": "104857600\n"}, 104857600),
+        ("0::/\n", {"memory.max": "max\n"}, None),
+        (VERSION_2, {"kubepods/pod1/box/memory.max": "max\n", "kubepods/pod1/memory.max": "1000\n"}, 1000),
+        (VERSION_1, {"memory/docker/box/memory.limit_in_bytes": "2000\n"}, 2000),
+        (VERSION_1, {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 9223372036854771712),
+    ],
+)
+def test_memory(tmp_path, own, files, limit):
+    assert granted_memory(*system(tmp_path, own, files)) == limit
+
+
+def test_a_file_that_cannot_be_read_is_no_limit(tmp_path):
+    mounted, own = system(tmp_path, "0::/\n", {"cpu.max/held": "a folder in its place"})
+    assert granted_cores(mounted, own) is None
+    assert granted_cores(mounted, tmp_path / "missing") is None
