@@ -44,7 +44,7 @@ class TrainingSettings(Settings):
     shard: bool = False
     """Of several processes, whether each holds a slice of the model and of the optimizer's state, and not a copy."""
     threads: int = Field(0, ge=0)
-    """CPU threads; 0 takes as many as torch would, but no more than the cores of this process, divided among several."""
+    """CPU threads; 0 takes as many as torch would, but not more than the cores, which several processes divide."""
     deterministic: bool = True
     """Use only kernels that give the same bits every time; off may be faster on a GPU and loses exact resumption."""
     seed: int = Field(0, ge=0)
