@@ -76,6 +76,11 @@ def test_a_record_without_the_machine_s_figures_is_shown_without_them() -> None:
     assert "None" not in "".join(lines)
 
 
+def test_a_log_says_what_share_of_a_step_the_loader_takes_where_it_counts() -> None:
+    assert "loader" not in figures_of(train(1, 1.0, loader_share=0.009)).line()
+    assert "  loader 12%  " in figures_of(train(1, 1.0, loader_share=0.12)).line()
+
+
 @pytest.mark.parametrize(("days", "most"), [(600 / 86400, 32), (1, 80), (7, 100)])
 def test_a_log_has_few_lines_however_long_the_run(days: float, most: int) -> None:
     seconds = days * 86400

@@ -26,6 +26,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 # lines in ten minutes, 100 in a week.
 LINE_SECONDS = 10.0
 LINE_GROWTH = 0.1
+TOLD_LOADER_SHARE = 0.01  # of the steps' time: a log says what share the loader takes where it is this or more
 PACE_RECORDS = 20  # what is left is told from the pace of the last so many records
 
 
@@ -187,6 +188,8 @@ class Figures:
             parts.append(f"{last['share']:.0%} of rate" if self.device == "cpu" else f"MFU {last['share']:.0%}")
         if "memory_bytes" in last:
             parts.append(gibibytes(last["memory_bytes"]))
+        if last.get("loader_share", 0.0) >= TOLD_LOADER_SHARE:
+            parts.append(f"loader {last['loader_share']:.0%}")
         return "  ".join([*parts, f"{clock(self.seconds_left())} left"])
 
     def __rich_console__(self, console: Console, options: Any) -> Iterable[RenderableType]:
