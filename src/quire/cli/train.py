@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from quire.cli.ingest import source_name
 from quire.cli.train_view import View
+from quire.cli.waiting import wait_kindly
 from quire.errors import QuireError, UsageError
 
 MOST_MINUTES = 525_600.0  # a year
@@ -68,6 +69,7 @@ def command(
         raise UsageError("--minutes and --steps are two ways to say how long: give one of them")
     elif not sources:
         raise UsageError("nothing to train on", hint="quire train FOLDER --minutes 10")
+    busy = wait_kindly()
     # The rest imports torch, which takes seconds: only now, when the words of the call are right.
     from quire.corpus.settings import IngestSettings
     from quire.settings import build, merge, read_toml, with_assignments
@@ -86,6 +88,8 @@ def command(
     settings = with_assignments(settings, assignments)
     run = out if out is not None else Path("runs") / source_name(sources[0])
     view = View()
+    if busy and is_first():
+        view.show({"kind": "note", "step": 0, "text": busy})
     began = time.monotonic()
     try:
         if resume:
