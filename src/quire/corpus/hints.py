@@ -16,20 +16,24 @@ _BLOCK = 1 << 16  # characters looked at together, whole words: what is computed
 _WORD = 4
 _BEFORE, _BEHIND = 8, 20  # characters of its neighbours that a block sees, whole words too
 
-# Of every byte, in bits: whether it is a digit, a letter, and one of what tokens are made of; and four bytes by
-# themselves, which stand three apart in ".eyJ" and in "PRIVATE KEY".
-_CLASSES = bytes(
-    (48 <= code < 58)
-    + 2 * (65 <= code < 91 or 97 <= code < 123)
-    + {ord("."): 4, ord("J"): 8, ord("P"): 16, ord("V"): 32}.get(code, 0)
-    + 128 * ((code < 128 and chr(code).isalnum()) or code in b"_-/+")
-    for code in range(256)
-)
-_APART, _SECOND, _SECONDS = 3, np.uint8(1), np.uint8(8 + 32)
-_DIGIT, _PAIR, _DIGIT_OR_LETTER = np.uint8(1), np.uint8(1), np.uint8(1 + 2)
-_ALL_TOKEN = np.uint32(0x80808080)
-_SUM, _HIGHEST = np.uint32(0x01010101), np.uint32(24)  # four small numbers in a word, times this: their sum, up there
-_THREE, _THIRTEEN = np.uint32(3), np.uint32(13)
+
+def _number(value: int, kind: type[np.unsignedinteger[Any]]) -> np.ndarray[Any, Any]:
+    """A number as an array without a dimension: NumPy takes one in half the time that it takes a scalar."""
+    return np.array(value, dtype=kind)
+
+
+# What a byte is, is computed, sixteen and more bytes at a time: a flag each for the time of one table of all of them.
+_CASE, _A, _LETTERS = (_number(value, np.uint8) for value in (0x20, ord("a"), 26))
+_ZERO, _DIGITS = (_number(value, np.uint8) for value in (ord("0"), 10))
+_UNDERSCORE, _PLUS, _BUT_TWO_AND_FOUR = (_number(value, np.uint8) for value in (ord("_"), ord("+"), 0xFF - 2 - 4))
+_NOTHING = _number(0, np.uint8)
+_APART = 3  # in ".eyJ" from the first character to the last, and in "PRIVATE KEY" from the P to the V
+_DOT, _J, _P, _V = (_number(ord(letter), np.uint8) for letter in ".JPV")
+_WHOLE = _number(0x01010101, np.uint32)
+_SUM, _HIGHEST = _number(0x01010101, np.uint32), _number(24, np.uint32)  # four numbers in a word, times this: their sum
+_THREE, _THIRTEEN = _number(3, np.uint32), _number(13, np.uint32)
+_WINDOW = np.array((1, 6))  # from the first place of a run and from its end: the words in which its digits are
+_YES = b"\1"  # a flag as a byte; to look for one among bytes costs a quarter of `any`
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Words = np.ndarray[Any, np.dtype[np.uint32]]
@@ -64,67 +68,68 @@ def hints_of(text: str) -> Hints:
         own = min(_BLOCK, -(-(len(text) - begin) // _WORD) * _WORD)
         piece = text[max(0, begin - _BEFORE) : begin + own + _BEHIND].encode("latin-1", "replace")
         piece = (piece if begin else bytes(_BEFORE) + piece).ljust(_BEFORE + own + _BEHIND, b"\0")
-        classes = np.frombuffer(piece.translate(_CLASSES), dtype=np.uint8)
-        digits = (classes & _DIGIT).view(np.uint32)
-        digits *= _SUM
-        digits >>= _HIGHEST  # in each word
-        _find_runs(piece, classes, digits, begin, hints)
-        _find_digits(digits, begin, hints)
-        _find_countries(classes[_BEFORE - 1 : _BEFORE + own + 3], begin, hints)
-        words = classes[:-_APART] << _SECOND
-        words &= classes[_APART:]
-        words &= _SECONDS
-        if words.any():
-            hints.words = True
+        data = np.frombuffer(piece, dtype=np.uint8)
+        letters = ((data | _CASE) - _A) < _LETTERS
+        digits = (data - _ZERO) < _DIGITS
+        both = letters | digits
+        tokens = ((data - _PLUS) & _BUT_TWO_AND_FOUR) == _NOTHING  # "+", "-", "/", and "1"
+        tokens |= data == _UNDERSCORE
+        tokens |= both
+        counts = digits.view(np.uint32) * _SUM
+        counts >>= _HIGHEST  # in each word
+        _find_runs(piece, tokens, counts, begin, hints)
+        _find_digits(counts, begin, hints)
+        _find_countries(letters, digits, both, begin, own, hints)
+        hints.words = hints.words or _has_words(data)
     return hints
 
 
-def _find_runs(piece: bytes, classes: Bytes, digits: Words, begin: int, hints: Hints) -> None:
+def _find_runs(piece: bytes, tokens: Bools, counts: Words, begin: int, hints: Hints) -> None:
     """A run of 20 bytes holds four whole words, whatever place it begins at."""
-    whole = (classes.view(np.uint32) & _ALL_TOKEN) == _ALL_TOKEN
+    whole = tokens.view(np.uint32) == _WHOLE
+    if 4 * _YES not in whole.tobytes():
+        return
     two = whole[2:-1] & whole[3:]
-    four = two[:-2] & two[2:]
-    if four.any():
-        # With two words before the four and one behind, of which the run may fill a part: seven in all.
-        inside = np.zeros(len(whole), dtype=bool)
-        inside[: len(four)] = four
-        for step in (1, 2, 3):
-            inside[step:] |= inside[:-step]
-        hints.runs.append(np.frombuffer(piece, dtype=np.uint32)[inside].tobytes())
-        _find_values(four, digits, begin, hints)
-
-
-def _find_values(four: Bools, digits: Words, begin: int, hints: Hints) -> None:
-    """The four words of place 0 are the third to the sixth; a run may fill a part of the one before and of that behind:
-    in one of these six its digit is, for some place in the run.
-    """
-    any_digit = digits != 0
-    two = any_digit[1:-1] | any_digit[2:]
-    six = two[:-4] | two[2:-2]
-    six |= two[4:]
-    held = four.copy()
-    held[:-1] &= six  # the last place goes on where this block does not look
-    held[1:] &= ~held[:-1]
-    hints.values.extend((begin + _WORD * np.flatnonzero(held)).tolist())
+    four = np.zeros(len(two), dtype=bool)  # at place 1 whether the third word and the three behind it are whole
+    np.logical_and(two[:-2], two[2:], four[1:-1])
+    bounds = (four[1:] != four[:-1]).nonzero()[0]
+    firsts, ends = bounds[::2], bounds[1::2]
+    # With two words before the four and one behind, of which the run may fill a part: seven in all.
+    for first, end in zip((_WORD * firsts).tolist(), (_WORD * (ends + 6)).tolist(), strict=True):
+        hints.runs.append(piece[first:end])
+    # Its digits are in these but the first; a run that goes on where this block does not look may have some there.
+    windows = (bounds.reshape(-1, 2) + _WINDOW).ravel()
+    held = np.add.reduceat(counts, np.minimum(windows, len(counts) - 1))[::2] != 0
+    held |= ends == len(four) - 2
+    hints.values.extend((begin + _WORD * firsts[held]).tolist())
 
 
 def _find_digits(counts: Words, begin: int, hints: Hints) -> None:
     """Of 13 digits within 16 bytes some two words in a row hold three each, and five together all 13."""
     three = counts >= _THREE
-    if (three[1:] & three[:-1]).any():
+    if _YES in (three[1:] & three[:-1]).tobytes():
         together = counts[2:-4] + counts[3:-3] + counts[4:-2] + counts[5:-1]
         together += counts[6:]
         places = np.flatnonzero(together >= _THIRTEEN)
         hints.digits.extend((begin + _WORD * places).tolist())
 
 
-def _find_countries(classes: Bytes, begin: int, hints: Hints) -> None:
-    """`classes` has one byte before the block, and three behind it."""
-    pairs = classes[1:-1] & classes[2:]
-    both = pairs[:-2] >> _PAIR
-    both &= pairs[2:]
-    both &= _DIGIT
-    places = np.flatnonzero(both.view(bool))
-    if len(places):
-        places = places[(classes[places] & _DIGIT_OR_LETTER) == 0]
+def _find_countries(letters: Bools, digits: Bools, both: Bools, begin: int, own: int, hints: Hints) -> None:
+    end = _BEFORE + own
+    found = digits[_BEFORE + 2 : end + 2] & digits[_BEFORE + 3 : end + 3]
+    found &= letters[_BEFORE:end]
+    found &= letters[_BEFORE + 1 : end + 1]
+    if _YES in found.tobytes():
+        places = np.flatnonzero(found)
+        places = places[~both[places + (_BEFORE - 1)]]
         hints.countries.extend((begin + places).tolist())
+
+
+def _has_words(data: Bytes) -> bool:
+    first, last = data[:-_APART], data[_APART:]
+    seen = first == _DOT
+    seen &= last == _J
+    keys = first == _P
+    keys &= last == _V
+    seen |= keys
+    return _YES in seen.tobytes()

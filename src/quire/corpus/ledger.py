@@ -13,7 +13,7 @@ import sqlite3
 import zlib
 from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,7 @@ class Ledger:
         """Use an earlier reading for `file` if its stamp is that of an earlier run; return whether there is one."""
         row = self._base.execute(
             "SELECT content FROM stamps WHERE path=? AND size=? AND mtime_ns=? AND ctime_ns=? AND inode=? AND device=?",
-            (file.path, *astuple(stamp)),
+            (file.path, *stamp),
         ).fetchone()
         if row is None or stamp.size != file.size:
             return False
@@ -307,7 +307,7 @@ class Ledger:
     def _remember(self, path: bytes, content: str, stamp: Stamp, settled: bool) -> None:
         self._base.execute("DELETE FROM stamps WHERE path=?", (path,))
         if settled:
-            self._base.execute("INSERT INTO stamps VALUES (?, ?, ?, ?, ?, ?, ?)", (path, *astuple(stamp), content))
+            self._base.execute("INSERT INTO stamps VALUES (?, ?, ?, ?, ?, ?, ?)", (path, *stamp, content))
 
     def _end(
         self,

@@ -28,6 +28,8 @@ VERSION = 2
 PLAIN_BYTES = 1000
 """As many bytes of JSON are packed as they are: compressing those of one small file costs as much as its signature."""
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
 TABLES = frozenset(
     (
         "text/csv",
@@ -217,7 +219,7 @@ def pack_measures(measures: Sequence[Measure]) -> bytes:
             ]
         )
         raw += [measure.signature, *(part.signature for part in measure.paragraphs)]
-    head = json.dumps(rows, separators=(",", ":")).encode()
+    head = _JSON.encode(rows).encode()
     if len(head) > PLAIN_BYTES:
         head = zlib.compress(head, 1)
     return b"".join((struct.pack("<I", len(head)), head, *raw))

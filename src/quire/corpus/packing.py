@@ -15,6 +15,7 @@ from quire.documents.document import Document, LeftOut, Part, Span
 PART_CHARACTERS = 4_000_000  # of text in one packed part: what the parent holds unpacked at a time
 _ROW_CHARACTERS = 100  # of everything else about a document
 
+_JSON = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 _FIELDS = tuple(name for name in Document.__slots__ if name not in ("text", "source", "pages"))
 
 
@@ -52,7 +53,7 @@ def pack(parts: Iterable[Part], measuring: Measuring) -> Iterator[Packed]:
 
 
 def _compress(rows: list[dict[str, Any]], texts: list[bytes], measures: list[Measure]) -> Packed:
-    head = json.dumps(rows, ensure_ascii=True, separators=(",", ":")).encode()
+    head = _JSON.encode(rows).encode()
     whole = b"".join((struct.pack("<I", len(head)), head, *texts))
     packed: bytes = _codec().compress(whole, asbytes=True)
     return Packed(struct.pack("<Q", len(whole)) + packed, pack_measures(measures))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from quire.corpus.measure import Measuring
 from quire.corpus.packing import Packed, pack
@@ -49,8 +49,7 @@ class Task:
     measuring: Measuring = field(default_factory=Measuring)
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What the file system says of a file; all of it the same means that its bytes are the same (see `stamp_of`)."""
 
     size: int
@@ -155,13 +154,12 @@ def _content(task: Task, stamp: Stamp, settings: WatchedSettings) -> str:
 def _read(task: Task, data: bytes | None, content: str, settings: ReadSettings) -> Reading:
     from quire.documents.read import read_content, read_file
 
-    path = Path(os.fsdecode(task.path))
     count = _Count()
     try:
         if data is not None:
-            read = read_content(data, content, path, task.source, settings)
+            read = read_content(data, content, task.path, task.source, settings)
         else:
-            read = (task.reader or read_file)(path, task.source, settings)
+            read = (task.reader or read_file)(Path(os.fsdecode(task.path)), task.source, settings)
         parts = tuple(pack(count.of(read), task.measuring))
     except DroppedFile as dropped:
         return Reading("dropped", dropped.rule, dropped.detail)

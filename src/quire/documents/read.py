@@ -104,13 +104,13 @@ def read_file(path: Path, source: str, settings: ReadSettings) -> Iterable[Part]
     return read_bytes(data, source, settings)
 
 
-def read_content(content: bytes, sha256: str, path: Path, source: str, settings: ReadSettings) -> Iterable[Part]:
+def read_content(content: bytes, sha256: str, path: bytes, source: str, settings: ReadSettings) -> Iterable[Part]:
     """Read a file of which the caller has all bytes, and their sum, as `read_file` does, without going to it again.
 
     Args:
         content: its bytes, no more than `max_file_bytes`.
         sha256: of them, in hexadecimal.
-        path: where it lies.
+        path: where it lies, as bytes: not every file name is text.
         source: what its documents are to say they come from.
         settings: limits, and how pictures are read.
     """
@@ -119,7 +119,8 @@ def read_content(content: bytes, sha256: str, path: Path, source: str, settings:
     name = source.rsplit("/", 1)[-1]
     kind = _kind(name, content[:HEAD], source)
     if kind.reader in PIECEWISE:
-        file = SourceFile(b"", source, kind.media_type, kind.language, path=path, known_sha256=sha256)
+        where = Path(os.fsdecode(path))
+        file = SourceFile(b"", source, kind.media_type, kind.language, path=where, known_sha256=sha256)
     else:
         if len(content) > HEAD:
             kind = _kind(name, content, source)

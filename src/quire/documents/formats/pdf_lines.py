@@ -90,6 +90,7 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
     count_rects, get_rect = pdfium.FPDFText_CountRects, pdfium.FPDFText_GetRect
     char_index, char_angle = pdfium.FPDFText_GetCharIndexFromTextIndex, pdfium.FPDFText_GetCharAngle
     font_size = pdfium.FPDFText_GetFontSize
+    is_fixed = _Fonts(handle).is_fixed
     left, top, right, bottom = (ctypes.c_double() for _ in range(4))
     text = with_symbols(handle, text)
     edits = edits_of(handle, text)
@@ -104,7 +105,7 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
             start = char_index(handle, place)
             first = start + len(part) - len(part.lstrip())
             last = start + len(said) - 1
-            fixed = _is_fixed(handle, first) and _is_fixed(handle, last)
+            fixed = is_fixed(first) and is_fixed(last)
             begin = place
             if fixed:  # it begins where its ink does, however much white space PDFium puts before it
                 begin, start, said = place + first - start, first, said.lstrip()
@@ -141,11 +142,26 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
     ]
 
 
-def _is_fixed(handle: Any, place: int) -> bool:
-    """Whether a character is set in a font whose letters are all of one width."""
-    flags, name = ctypes.c_int(), ctypes.create_string_buffer(_FONT_NAME)
-    raw_pdfium().FPDFText_GetFontInfo(handle, place, name, _FONT_NAME, flags)
-    return bool(flags.value & 1) or _FIXED_PITCH.search(name.raw) is not None
+class _Fonts:
+    """The fonts of a page's characters; what is asked of PDFium is written to one place again and again."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self._info = raw_pdfium().FPDFText_GetFontInfo
+        self._flags, self._name = ctypes.c_int(), ctypes.create_string_buffer(_FONT_NAME)
+        self._fixed: dict[bytes, bool] = {}  # by name
+
+    def is_fixed(self, place: int) -> bool:
+        """Whether a character is set in a font whose letters are all of one width."""
+        self._flags.value = 0
+        size = self._info(self._handle, place, self._name, _FONT_NAME, self._flags)
+        if self._flags.value & 1:
+            return True
+        name = self._name.raw[:size] if size <= _FONT_NAME else b""  # a longer name is not written
+        fixed = self._fixed.get(name)
+        if fixed is None:
+            fixed = self._fixed[name] = _FIXED_PITCH.search(name) is not None
+        return fixed
 
 
 def _full_width(rects: list[_Rect], loose: _Rect) -> list[_Rect]:
