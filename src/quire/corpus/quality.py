@@ -15,6 +15,7 @@ _PIECES = 10
 
 _WHITE = bytes(range(9, 14)) + b" \x1c\x1d\x1e\x1f"
 _NOT_WHITE = bytes(set(range(256)) - set(_WHITE))
+_ASCII = bytes(range(128))
 _DIGITS = b"0123456789"
 _NOT_LETTERS = bytes(code for code in range(256) if not (code < 128 and chr(code).isalpha()))
 _CONTROLS = bytes(set(range(32)) - set(_WHITE)) + b"\x7f"
@@ -74,7 +75,7 @@ def quality_of(text: str) -> Quality:
         size = SAMPLE // _PIECES
         step = (len(text) - size) // (_PIECES - 1)
         text = "\n".join(text[piece * step : piece * step + size] for piece in range(_PIECES))
-    characters, letters, digits, garbled, latin = _count_ascii(text) if text.isascii() else _count(text)
+    characters, letters, digits, garbled, latin = _count_ascii(text.encode("ascii")) if text.isascii() else _count(text)
     lines = [line for line in map(str.strip, text.split("\n")) if line]
     whole = max(characters, 1)
     return Quality(
@@ -88,8 +89,7 @@ def quality_of(text: str) -> Quality:
     )
 
 
-def _count_ascii(text: str) -> tuple[int, int, int, int, int]:
-    data = text.encode("ascii")
+def _count_ascii(data: bytes) -> tuple[int, int, int, int, int]:
     characters = len(data.translate(None, _WHITE))
     letters = len(data.translate(None, _NOT_LETTERS))
     digits = len(data) - len(data.translate(None, _DIGITS))
@@ -98,9 +98,13 @@ def _count_ascii(text: str) -> tuple[int, int, int, int, int]:
 
 
 def _count(text: str) -> tuple[int, int, int, int, int]:
-    characters = letters = digits = garbled = latin = 0
+    """Count what is ASCII byte by byte in C, and only the rest character by character."""
+    plain = text.encode("ascii", "ignore")
+    characters, letters, digits, garbled, latin = _count_ascii(plain)
+    if 2 * len(plain) > len(text):
+        text = text.encode("utf-8", "surrogatepass").translate(None, _ASCII).decode("utf-8", "surrogatepass")
     for char, count in Counter(text).items():
-        if char.isspace():
+        if char.isascii() or char.isspace():
             continue
         characters += count
         kind = unicodedata.category(char)
