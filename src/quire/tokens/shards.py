@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ import numpy as np
 
 from quire.documents.document import Document
 from quire.errors import FormatError
-from quire.files import atomic_write, write_text
 from quire.tokens.dataset import FORMAT, INDEX_FILE, Split, TokenDataset, TokenLocation
 from quire.tokens.settings import TokenSettings
 from quire.tokens.split import Documents, Progress, SplitPlan, plan_split
 from quire.tokens.tokenizer import TOKENIZER_FILE, Tokenizer
+from quire.tokens.writer import SplitWriter, write_index
 
 __all__ = ["Split", "TokenDataset", "TokenLocation", "TokenSettings", "pieces", "prepare"]
 
@@ -80,10 +79,10 @@ def prepare(
             )
     tokenizer.save(out)
     dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32
-    writers = {side: _SplitWriter(out, side, dtype, settings.shard_tokens) for side in _SIDES}
+    writers = {side: SplitWriter(out, side, dtype, settings.shard_tokens) for side in _SIDES}
     _encode(corpus, plan, tokenizer, writers, progress)
     splits = {side: writer.finish() for side, writer in writers.items()}
-    write_text(out / INDEX_FILE, json.dumps({"made_of": made_of, "notes": notes, "splits": splits}, indent=1))
+    write_index(out, made_of, notes, splits)
     return TokenDataset.open(out)
 
 
@@ -128,7 +127,7 @@ def _encode(
     corpus: Documents,
     plan: SplitPlan,
     tokenizer: Tokenizer,
-    writers: dict[str, _SplitWriter],
+    writers: dict[str, SplitWriter],
     progress: Progress | None,
 ) -> None:
     waiting: list[tuple[str, str, dict[str, Any] | None]] = []  # side, piece, and the document with its last piece
@@ -165,74 +164,6 @@ def _encode(
             }
             waiting.append((side, "", record))
     flush()
-
-
-class _SplitWriter:
-    """Collects the tokens of one side and writes a shard whenever there are enough for one."""
-
-    def __init__(self, folder: Path, side: str, dtype: Any, shard_tokens: int) -> None:
-        self._folder = folder
-        self._side = side
-        self._dtype = dtype
-        self._shard_tokens = shard_tokens
-        self._arrays: list[np.ndarray[Any, Any]] = []
-        self._held = 0
-        self._shards: list[dict[str, Any]] = []
-        self._rows: list[dict[str, Any]] = []
-        self._num_tokens = self._num_bytes = self._document_start = 0
-
-    def add(self, ids: Iterable[int], num_bytes: int) -> None:
-        array = np.array(ids, dtype=self._dtype)
-        self._num_tokens += len(array)
-        self._num_bytes += num_bytes
-        self._arrays.append(array)
-        self._held += len(array)
-        if self._held >= self._shard_tokens:
-            whole = np.concatenate(self._arrays)
-            while len(whole) >= self._shard_tokens:
-                self._write(whole[: self._shard_tokens])
-                whole = whole[self._shard_tokens :]
-            self._arrays, self._held = [whole], len(whole)
-
-    def end_document(self, record: dict[str, Any], end_of_text: int) -> None:
-        self.add([end_of_text], 0)
-        self._rows.append(record | {"token_start": self._document_start})
-        self._document_start = self._num_tokens
-
-    def finish(self) -> dict[str, Any]:
-        if self._held:
-            self._write(np.concatenate(self._arrays))
-        self._write_documents()
-        return {
-            "num_tokens": self._num_tokens,
-            "num_bytes": self._num_bytes,
-            "num_documents": len(self._rows),
-            "shards": self._shards,
-        }
-
-    def _write(self, tokens: np.ndarray[Any, Any]) -> None:
-        path = self._folder / f"{self._side}-{len(self._shards):05}.npy"
-        with atomic_write(path, "wb") as file:
-            np.save(file, tokens, allow_pickle=False)
-        self._shards.append({"file": path.name, "tokens": len(tokens), "bytes": path.stat().st_size})
-
-    def _write_documents(self) -> None:
-        import pyarrow.parquet
-
-        pa: Any = pyarrow  # its own types are partial
-        schema = pa.schema(
-            {
-                "document_id": pa.int64(),
-                "source": pa.string(),
-                "member": pa.string(),
-                "char_start": pa.int64(),
-                "token_start": pa.int64(),
-                "page_starts": pa.list_(pa.int64()),
-                "page_numbers": pa.list_(pa.int64()),
-            }
-        )
-        with atomic_write(self._folder / f"{self._side}.parquet", "wb") as file:
-            pa.parquet.write_table(pa.Table.from_pylist(self._rows, schema), file, compression="zstd")
 
 
 def _clear(folder: Path) -> None:
