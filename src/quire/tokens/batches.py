@@ -6,6 +6,9 @@ target, predicted from those before it in its window; the very first is predicte
 In an epoch the row is cut into windows of `context_length` targets, beginning at a shift that (seed, epoch) chooses, so
 that each epoch cuts at other places. The first and the last window are as short as the cut leaves them and are padded
 with targets of `IGNORED`: nothing is dropped. The windows come in an order that (seed, epoch) chooses.
+
+While a batch is computed with, the disk reads the windows of the next one, so that a row larger than memory does not
+keep the steps waiting.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,7 +32,7 @@ _LOOK_AHEAD = 1024  # windows shuffled at once: a batch of 16 x 256 takes 0.1 ms
 
 
 class TokenRow(Protocol):
-    """What batches are cut from: `quire.tokens.shards.Split` is one."""
+    """What batches are cut from: `quire.tokens.dataset.Split` is one."""
 
     @property
     def num_tokens(self) -> int:
@@ -40,6 +44,14 @@ class TokenRow(Protocol):
 
     def tokens(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """The token ids from `start` up to `stop`."""
+
+
+@runtime_checkable
+class StoredRow(TokenRow, Protocol):
+    """A row that lies on a disk, and is told which of its tokens are asked for next."""
+
+    def expect(self, start: int, stop: int) -> None:
+        """Begin to read the tokens from `start` up to `stop`, and wait for nothing."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,10 @@ class EpochWindows:
         # A row that one window holds is never cut.
         shift = key_of(seed, epoch, _SHIFT) % context_length if num_tokens > context_length else 0
         return cls(num_tokens, context_length, shift, key_of(seed, epoch, _ORDER))
+
+    def of_epoch(self, seed: int, epoch: int) -> EpochWindows:
+        """Return the windows of another epoch of the same row."""
+        return self.of(self.num_tokens, self.context_length, seed, epoch)
 
     @property
     def count(self) -> int:
@@ -134,16 +150,21 @@ class BatchStream:
         self._epoch = epoch
         self._windows = EpochWindows.of(split.num_tokens, context_length, seed, epoch)
         self._window = window
-        self._ahead: deque[tuple[int, int]] = deque()
+        self._bounds = _bounds_from(self._windows, seed, epoch, window)
+        self._ahead: deque[tuple[int, int]] = deque()  # those of the batches to come that are being read
         if epoch < 0 or not 0 <= window <= self._windows.count:
             raise UsageError(f"no window {window} in epoch {epoch}, which has {self._windows.count}")
 
     def next_batch(self) -> Batch:
         """Return the next B windows, or the share of them; where an epoch ends, the next begins in the same batch."""
+        batch_size = self._shape[0]
+        while len(self._ahead) < 2 * batch_size:  # this batch and the next
+            self._read_ahead(list(islice(self._bounds, batch_size)))
         rows = []
-        for _ in range(self._shape[0]):
-            if not self._ahead:
-                self._look_ahead()
+        for _ in range(batch_size):
+            if self._window == self._windows.count:
+                self._epoch, self._window = self._epoch + 1, 0
+                self._windows = self._windows.of_epoch(self._seed, self._epoch)
             begin, end = self._ahead.popleft()
             rows.append((begin, begin, end))
             self._window += 1
@@ -151,12 +172,11 @@ class BatchStream:
         elsewhere = sum(end - begin for begin, _, end in rows) - sum(end - begin for begin, _, end in mine)
         return replace(_gather(self._split, mine, (self._rows, self._shape[1])), elsewhere=elsewhere)
 
-    def _look_ahead(self) -> None:
-        if self._window == self._windows.count:
-            self._epoch += 1
-            self._window = 0
-            self._windows = EpochWindows.of(self._split.num_tokens, self._shape[1], self._seed, self._epoch)
-        self._ahead.extend(self._windows.bounds(self._window, min(self._window + _LOOK_AHEAD, self._windows.count)))
+    def _read_ahead(self, bounds: list[tuple[int, int]]) -> None:
+        if isinstance(self._split, StoredRow):
+            for begin, end in bounds[self._share]:
+                self._split.expect(max(begin - 1, 0), end)
+        self._ahead.extend(bounds)
 
     def state(self) -> dict[str, int]:
         """Return the place of the next window: with seed, T and B all that a stream needs to go on exactly."""
@@ -206,6 +226,17 @@ def evaluation_batches(
             rows = []
     if rows:
         yield _gather(split, rows, (batch_size, context_length))
+
+
+def _bounds_from(windows: EpochWindows, seed: int, epoch: int, window: int) -> Iterator[tuple[int, int]]:
+    # The first target and the end of every window from a place on, epoch after epoch.
+    while True:
+        while window < windows.count:
+            stop = min(window + _LOOK_AHEAD, windows.count)
+            yield from windows.bounds(window, stop)
+            window = stop
+        epoch, window = epoch + 1, 0
+        windows = windows.of_epoch(seed, epoch)
 
 
 def _check(split: TokenRow, context_length: int, batch_size: int) -> None:

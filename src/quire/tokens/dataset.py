@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 import functools
 import json
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,17 +90,34 @@ class Split:
         Raises:
             UsageError: they are not all in the row.
         """
+        pieces = [shard[begin:end] for shard, begin, end in self._pieces(start, stop)]
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.uint16)
+
+    def _pieces(self, start: int, stop: int) -> list[tuple[Shard, int, int]]:
         if not 0 <= start <= stop <= self.num_tokens:
             raise UsageError(f"there are no tokens {start} to {stop}: the {self.name} split has {self.num_tokens}")
         first = max(0, bisect.bisect_right(self._starts, start) - 1)
         pieces = []
         while start < stop:
             begin, end = self._starts[first], min(stop, self._starts[first + 1])
-            pieces.append(self._shards[first][start - begin : end - begin])
+            pieces.append((self._shards[first], start - begin, end - begin))
             start, first = end, first + 1
-        if len(pieces) == 1:
-            return pieces[0]
-        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.uint16)
+        return pieces
+
+    def expect(self, start: int, stop: int) -> None:
+        """Let the disk read the tokens from `start` up to `stop` meanwhile, and nothing around them.
+
+        Whoever meets pages that are not in memory waits for them, and for as much around them as the system reads
+        ahead: 128 KiB as a rule, 8 MiB on some machines, for a window of half a KiB. Does nothing where there is no
+        advice on mapped files (Windows).
+
+        Raises:
+            UsageError: they are not all in the row.
+        """
+        for shard, begin, end in self._pieces(start, stop):
+            _advise(shard, begin, end)
 
     def locate(self, position: int) -> TokenLocation:
         """Return where the token at `position` comes from: file, page and characters.
@@ -209,6 +227,14 @@ def _open_shard(path: Path, shard: dict[str, Any]) -> Shard:
         raise QuireError(f"this token shard cannot be read: {error}", where=path) from None
     # The same memory as a plain array: slices of a memmap cost several times as much to make.
     return np.asarray(array)
+
+
+def _advise(shard: Shard, begin: int, end: int) -> None:
+    mapped: Any = shard.base  # the memory map that the plain array was made of
+    if hasattr(mmap, "MADV_WILLNEED"):
+        first = mapped.offset % mmap.ALLOCATIONGRANULARITY  # the map begins before the array, where a page does
+        start = (first + begin * shard.itemsize) // mmap.PAGESIZE * mmap.PAGESIZE
+        mapped.base.madvise(mmap.MADV_WILLNEED, start, first + end * shard.itemsize - start)
 
 
 def _page_at(starts: list[int], numbers: list[int], character: int) -> int | None:
