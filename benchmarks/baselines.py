@@ -72,7 +72,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     from quire.model.config import ModelConfig
     from quire.model.size import count_parameters
     from quire.tokens.dataset import TokenDataset
-    from quire.training.run import tokens_folder
+    from quire.training.run_folder import tokens_folder
 
     source, run = args.out / "sources" / name, args.out / "runs" / name
     gather(name, args.book, source)

@@ -81,7 +81,7 @@ def main() -> None:
     from quire.training.pace import time_step
     from quire.training.plan import Sizes, plan_run, plan_tokens
     from quire.training.plots import draw
-    from quire.training.run import tokens_folder
+    from quire.training.run_folder import tokens_folder
     from quire.training.trainer import Trainer
 
     text = args.data.read_text("utf-8")

@@ -30,7 +30,7 @@ from quire.training.environment import read_starts
 from quire.training.machine import Machine
 from quire.training.metrics import read_metrics
 from quire.training.plan_ranks import check_shard, for_ranks, of_all
-from quire.training.run import tokens_folder
+from quire.training.run_folder import tokens_folder
 from quire.training.sharding import _height
 from quire.training.trainer import Trainer
 

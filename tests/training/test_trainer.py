@@ -100,7 +100,7 @@ def test_a_finished_run_resumes_to_itself(run, config, data):
 KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
-from quire.training import checkpoint, trainer
+from quire.training import checkpoint, saves, trainer
 from quire.tokens.dataset import TokenDataset
 from quire.training.config import load_config
 import torch
@@ -131,13 +131,13 @@ def test_killed_in_the_middle_of_a_save(function, count, run, config, data, tmp_
     whole = Trainer(tmp_path / "whole", config(), data)
     whole.run()
     save_config(run, config(), {}, {})
-    # In trainer.py prune_checkpoints was imported by name; the kill must reach the one it calls.
+    # In saves.py prune_checkpoints was imported by name; the kill must reach the one it calls.
     script = KILLED.replace(
         "setattr(checkpoint, function, killed)",
         textwrap.dedent("""
         setattr(checkpoint, function, killed)
-        if hasattr(trainer, function):
-            setattr(trainer, function, killed)
+        if hasattr(saves, function):
+            setattr(saves, function, killed)
     """),
     )
     command = [sys.executable, "-c", script, str(run), str(data_folder), function, str(count)]

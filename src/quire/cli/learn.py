@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import json
-import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
-from typer.core import TyperCommand
 
+from quire.cli.learn_command import commands_of
 from quire.cli.learn_input import integers, matrix, one, row, sentence, utf8, whole, words_of
 from quire.errors import UsageError
 
@@ -35,59 +29,8 @@ Every command takes --markdown and --json.
 """
 
 
-class NumbersCommand(TyperCommand):
-    """A command to which -1,2 is a row of numbers, not an option."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        # What begins with a blank is no option; whoever reads the numbers strips it.
-        return super().parse_args(ctx, [f" {word}" if NUMBERS.match(word) else word for word in args])
-
-
-NUMBERS = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
-
 group = typer.Typer(help=HELP)
-
-AS_JSON = typer.Option(False, "--json", help="Print one JSON object: title, result in full precision, steps.")
-AS_MARKDOWN = typer.Option(False, "--markdown", help="Print Markdown with LaTeX.")
-DIGITS = typer.Option(4, metavar="N", help="Decimals of numbers that have to be rounded, 1 to 12.")
-SHARED = (("as_json", AS_JSON, bool), ("as_markdown", AS_MARKDOWN, bool), ("digits", DIGITS, int))
-
-
-def learns(name: str) -> Callable[[Callable[..., Explanation]], Callable[..., None]]:
-    """Register a function that returns an Explanation as the command `name`, and print what it returns."""
-
-    def register(function: Callable[..., Explanation]) -> Callable[..., None]:
-        @functools.wraps(function)
-        def run(*, as_json: bool, as_markdown: bool, digits: int, **values: Any) -> None:
-            if as_json and as_markdown:
-                raise UsageError("--json and --markdown exclude each other")
-            if not 1 <= digits <= 12:
-                raise UsageError(f"{digits} is not from 1 to 12", where="--digits")
-            try:
-                explanation = function(**values)
-            except ValueError as error:  # scratch tells what is wrong with its input in this way
-                raise UsageError(str(error), where=f"learn {name}") from None
-            # Formulas have signs that the terminal's encoding may not have.
-            sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-            if as_json:
-                print(json.dumps(explanation.to_json(), ensure_ascii=False, allow_nan=False))
-            else:
-                print(explanation.to_markdown(digits) if as_markdown else explanation.to_text(digits), end="")
-
-        signature = inspect.signature(function)
-        shared = [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            for key, default, kind in SHARED
-        ]
-        run.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[*signature.parameters.values(), *shared], return_annotation=None
-        )
-        kinds = {key: kind for key, _, kind in SHARED}
-        run.__annotations__ = {key: kind for key, kind in (function.__annotations__ | kinds).items() if key != "return"}
-        group.command(name, cls=NumbersCommand, no_args_is_help=True)(run)
-        return run
-
-    return register
+learns = commands_of(group)
 
 
 @learns("neuron")

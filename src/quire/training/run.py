@@ -7,7 +7,7 @@ import dataclasses
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from quire.documents.sql import database_name, is_database
 from quire.errors import UsageError
 from quire.evaluation import Score, score_split
 from quire.evaluation.baselines import Baselines, compare_dataset
-from quire.files import explain_os_error, only_writer, write_text
+from quire.files import write_text
 from quire.interop.huggingface import load_model_folder
 from quire.model.config import ModelConfig
 from quire.settings import build, merge
@@ -29,7 +29,7 @@ from quire.tokens.dataset import TokenDataset
 from quire.tokens.shards import prepare
 from quire.training.checkpoint import list_checkpoints
 from quire.training.compilation import History, load_history, remember
-from quire.training.config import RunConfig, load_config, run_toml, save_config
+from quire.training.config import RunConfig, load_config, save_config
 from quire.training.distributed import ALONE, Ranks, joined, restarted
 from quire.training.draft import Reasons, check_groups
 from quire.training.environment import record_start
@@ -44,29 +44,9 @@ from quire.training.plots import draw
 from quire.training.prediction import predict_run, tell_prediction
 from quire.training.profile import profile_steps
 from quire.training.report import write_report
+from quire.training.run_folder import check_out, forget, is_own, score_json, tokens_folder, writing
 from quire.training.tensorboard import check_tensorboard, with_events
 from quire.training.trainer import Trainer
-
-MODEL_FILES = (
-    "model.safetensors",
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
-RUN_FILES = (
-    "run.toml",
-    "environment.jsonl",
-    "metrics.jsonl",
-    "samples.md",
-    "report.html",
-    "score.json",
-    "checkpoints",
-    "plots",
-    "profile",
-    "tensorboard",
-    "tokens",
-)
 
 
 @dataclass(frozen=True)
@@ -98,16 +78,6 @@ class TrainedRun:
     memory_bytes: int
     plots: tuple[Path, ...]
     report: Path
-
-
-def tokens_folder(run: Path) -> Path:
-    """Return where the token shards of `run` lie."""
-    return run / "quire" / "tokens"
-
-
-def score_json(run: Path) -> Path:
-    """Return where the closing score of `run` lies, beside what the same text costs by xz and by n-grams."""
-    return run / "quire" / "score.json"
 
 
 def train(
@@ -151,7 +121,7 @@ def train(
 
     with joined() as ranks, ranks.explained(run), contextlib.ExitStack() as held:
         tell = listener if listener and ranks.first else lambda record: None
-        if ranks.lead(lambda: restarted() and _is_own(run, overwrite=overwrite)):
+        if ranks.lead(lambda: restarted() and is_own(run, overwrite=overwrite)):
             return _resume(run, tell, None, ranks, held, profile=profile)
 
         def planned() -> tuple[RunConfig, Reasons]:
@@ -160,15 +130,15 @@ def train(
             check_tensorboard(given.get("training", {}).get("tensorboard", False))
             check_shard(given, ranks)
             check_profile(profile, ranks)
-            _check_out(run, overwrite=overwrite)
+            check_out(run, overwrite=overwrite)
             opened = _corpus(sources, run, corpus, ingest_settings or IngestSettings(), ingest_progress, tell)
-            held.enter_context(_writing(run))
+            held.enter_context(writing(run))
             # A run that is there is replaced when the new one is planned, not before: much can be wrong until then.
             staged = run / "quire" / "tokens.new"
             try:
                 config, reasons = _plan(opened, staged, given, tell, ranks)
                 foretold = predict_run(config, TokenDataset.open(staged))
-                _forget(run)
+                forget(run)
                 staged.rename(tokens_folder(run))
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
@@ -241,7 +211,7 @@ def _resume(
         config, reasons, _ = load_config(run)
         check_device(config.training.device)
         check_tensorboard(config.training.tensorboard)  # here, where an error of rank 0 reaches all
-        held.enter_context(_writing(run))
+        held.enter_context(writing(run))
         started = bool(list_checkpoints(run))
         if not started:
             text = "no checkpoint was written yet: training starts from its beginning"
@@ -253,54 +223,6 @@ def _resume(
         config = config.model_copy(update={"training": config.training.model_copy(update={"shard": shard})})
     data = TokenDataset.open(tokens_folder(run))
     return _train(run, config, reasons, data, tell, ranks, resume=started, profile=profile)
-
-
-def _is_own(run: Path, *, overwrite: bool) -> bool:
-    """Whether a job that torchrun has started again finds its own run, to go on with."""
-    if overwrite and run_toml(run).exists():
-        hint = f"Go on with it: quire train --resume --out {run}"
-        raise UsageError("torchrun started the job again, and --overwrite would delete its run", where=run, hint=hint)
-    return run_toml(run).exists()
-
-
-@contextlib.contextmanager
-def _writing(run: Path) -> Iterator[None]:
-    """Hold the run folder; leave none behind that nothing was written to."""
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explain_os_error(error, run) from error
-    try:
-        with only_writer(run, "run"):
-            yield
-    finally:
-        for folder in (run / "quire", run):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-
-
-def _check_out(run: Path, *, overwrite: bool) -> None:
-    if run.exists() and not run.is_dir():
-        raise UsageError("this is a file, and a run is a folder", where=run, hint="Choose another --out")
-    if run_toml(run).exists() and not overwrite:
-        raise UsageError(
-            "a run is there already",
-            where=run,
-            hint="Go on with it by --resume, replace it by --overwrite, or choose another --out",
-        )
-    if run.is_dir() and not run_toml(run).exists():
-        strange = sorted(p.name for p in run.iterdir() if p.name != "quire")
-        if strange:
-            raise UsageError(f"the folder holds other things ({strange[0]})", where=run, hint="Choose another --out")
-
-
-def _forget(run: Path) -> None:
-    """Delete what a run wrote, and nothing else."""
-    for path in (*(run / name for name in MODEL_FILES), *(run / "quire" / name for name in RUN_FILES)):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _corpus(

@@ -18,18 +18,7 @@ from quire.interop.huggingface import save_model_folder
 from quire.model.transformer import Transformer
 from quire.tokens.batches import Batch, BatchStream
 from quire.tokens.dataset import TokenDataset
-from quire.training.checkpoint import (
-    TrainingState,
-    checkpoint_folder,
-    forget_checkpoints,
-    latest_checkpoint,
-    load_checkpoint,
-    newest_whole,
-    prune_checkpoints,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-)
+from quire.training.checkpoint import TrainingState, random_state, restore_random_state
 from quire.training.compilation import MEASURED_STEPS, CompileClock, keep_compiled
 from quire.training.compiled import CompiledLoss, compile_loss
 from quire.training.config import RunConfig
@@ -53,6 +42,7 @@ from quire.training.metrics import Record
 from quire.training.optimizer import Optimizer
 from quire.training.pace import Pace
 from quire.training.precision import DTYPES, MixedPrecision
+from quire.training.saves import Saves
 from quire.training.schedule import Schedule
 from quire.training.sharding import Parallel, whole_tensor
 from quire.training.validation import quietly, validate
@@ -115,8 +105,8 @@ class Trainer:
         self._interrupt = Interrupt(patient=ranks.count > 1)
         step_tokens = t.batch_size * config.model.context_length
         self.length = RunLength(t.minutes, steps_for(t.max_epochs, data.train.num_tokens, step_tokens))
-        self._saved_step = -1
-        self._saved_at = 0.0
+        parts = (self.model, self.optimizer, self.precision, ranks)
+        self.saves = Saves(run, t, *parts, clock=self._now, note=self._note)
         self._pace = Pace(Meter.of(config, ranks.count) if ranks.first else None)
         self._began = time.perf_counter()
         self._compiled = loss if isinstance(loss, CompiledLoss) else None
@@ -230,35 +220,10 @@ class Trainer:
             self._go_back(harm)
 
     def _go_back(self, harm: str) -> None:
-        """Load the last checkpoint from before the trouble and lower the learning rates.
-
-        What stays is the clock, the length of the schedule, the best model and the counts. If it does not help, the
-        next return takes the checkpoint before that: weights may go wrong some steps before it shows.
-        """
-        t, left = self.config.training, self.state
-        hint = "Lower the learning rates (--set optimizer.matrix_learning_rate=…) or train in float32"
+        left = self.state
         trouble = f"{left.skipped_in_a_row} steps in a row were not taken, the last because {harm}"
-        if left.returns >= t.max_returns:
-            text = f"{trouble}; {left.returns} returns to earlier checkpoints did not help"
-            raise QuireError(text, where=f"step {left.step}", hint=hint)
-        anchors = [checkpoint_folder(self.run_folder, step) for step in reversed(left.anchors)]
-        folder, problems = self.ranks.lead(lambda: newest_whole(anchors))
-        self._note_damaged(problems)
-        if folder is None:
-            raise QuireError(
-                f"{trouble}, and there is no checkpoint to go back to", where=f"step {left.step}", hint=hint
-            )
-        state = load_checkpoint(folder, self.model, self.optimizer, self.precision, self.ranks)
-        for name in ("seconds", "total_steps", "knots", "best_loss", "best_step", "worse", "skipped"):
-            setattr(state, name, getattr(left, name))
-        state.micro_batch_size = left.micro_batch_size
-        state.returns, state.rate_factor = left.returns + 1, left.rate_factor * t.return_rate
-        # It has just failed to carry the run; with another one before it, that one is next.
-        state.anchors = [step for step in left.anchors if step < state.step] or [state.step]
-        self.state = state
+        self.state = state = self.saves.go_back(left, trouble)
         self.batches = self._stream(state.epoch, state.window)
-        self.ranks.lead(lambda: forget_checkpoints(self.run_folder, state.step))
-        self._saved_step = state.step
         self.journal.open(state.step, state.returns)
         self._event("return", {"from_step": left.step, "returns": state.returns, "rate_factor": state.rate_factor})
         self._note(
@@ -291,12 +256,12 @@ class Trainer:
             self.journal.open(-1)
             self.length.begin(self.state, self.schedule)
         self._began = time.perf_counter() - self.state.seconds
-        self._saved_at = self.state.seconds
+        self.saves.begin(self.state.seconds)
         self.length.revised_at = self.state.seconds
         self._pace.looked(self.state.seconds)
         self.model.train()
         if not resume:
-            self._save_anchor()
+            self.saves.save_anchor(self.state)
         try:
             with self._interrupt.caught(), deterministic_kernels(self.device, wanted=t.deterministic):
                 while self.state.step < self.schedule.total_steps and not self._stopping_early():
@@ -320,21 +285,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of this moment, unless it is there, and delete the oldest."""
-        if self._saved_step != self.state.step:
-            save_checkpoint(self.run_folder, self.state, self.model, self.optimizer, self.precision, self.ranks)
-            keep = self.config.training.keep_checkpoints
-            self.ranks.lead(lambda: prune_checkpoints(self.run_folder, keep, self.state.anchors))
-            self._saved_step = self.state.step
-        self._saved_at = self._now()
-
-    def _save_anchor(self) -> None:
-        """Write a checkpoint that the run may go back to.
-
-        Which these are follows from the steps alone. Those written because of the clock or of Ctrl-C are not among
-        them, or an interrupted run could go back to another place than one that was not.
-        """
-        self.state.anchors = [*self.state.anchors, self.state.step][-2:]
-        self.save()
+        self.saves.save(self.state)
 
     def _after_step(self) -> None:
         t, state = self.config.training, self.state
@@ -349,13 +300,8 @@ class Trainer:
             self.journal.steps_taken(state, self._pace, self.optimizer.learning_rate)
         if state.step % t.evaluation_interval == 0 or last:
             self._evaluate()
-        if last:
-            pass  # the end is saved by `_finish`
-        elif state.step % t.checkpoint_interval == 0 and not state.skipped_in_a_row:
-            if self._saved_step != state.step:
-                self._save_anchor()
-        elif self.ranks.share(self._now() - self._saved_at)[0] > t.checkpoint_seconds:
-            self.save()
+        if not last:  # the end is saved by `_finish`
+            self.saves.after_step(state)
         self._pace.looked(self._now())
 
     def _record_compiling(self, clock: CompileClock) -> None:
@@ -379,12 +325,9 @@ class Trainer:
         return False
 
     def _resume(self) -> None:
-        folder, problems = self.ranks.lead(lambda: latest_checkpoint(self.run_folder))
-        self._note_damaged(problems)
-        self.state = load_checkpoint(folder, self.model, self.optimizer, self.precision, self.ranks)
+        self.state, folder = self.saves.load_newest()
         self.schedule = Schedule(self.config.schedule, self.state.total_steps, self.state.knots)
         self.batches = self._stream(self.state.epoch, self.state.window)
-        self._saved_step = self.state.step
         self.length.settle(self.state)
         self.journal.open(self.state.step, self.state.returns)
         self._note(f"resumed at step {self.state.step} from {folder}")
@@ -425,10 +368,6 @@ class Trainer:
     def _event(self, kind: str, figures: Record) -> None:
         state = self.state
         self.journal.write({"kind": kind, "step": state.step, "tokens": state.tokens, **figures})
-
-    def _note_damaged(self, problems: list[str]) -> None:
-        for problem in problems:
-            self._note(f"a damaged checkpoint was passed over: {problem}")
 
     def _note(self, text: str) -> None:
         self.journal.note(self.state.step, text)
