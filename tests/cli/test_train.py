@@ -20,6 +20,7 @@ TINY = [
     "--set=model.context_length=32",
     "--set=training.batch_size=4",
     "--set=training.precision=float32",
+    "--set=optimizer.orthogonal_precision=float32",  # the plan takes what is faster, which is measured
     "--set=training.evaluation_interval=4",
     "--set=training.log_interval=2",
     "--set=training.checkpoint_interval=4",

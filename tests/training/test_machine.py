@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from quire.cli.main import app
 from quire.training import machine as room
-from quire.training.machine import find_compiler, limit_threads, memory_limit, product_rate, usable_cores
+from quire.training.machine import find_compiler, limit_threads, memory_limit, product_rate, product_rates, usable_cores
 
 
 def test_a_rate_is_what_the_time_of_a_product_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +36,24 @@ def test_a_format_the_processor_cannot_do_well_does_not_hold_up(monkeypatch: pyt
     monkeypatch.setattr(room.torch, "mm", product)
     assert product_rate("cpu", torch.float16) == pytest.approx(0.0215, rel=1e-2)
     assert widths == {256}
+
+
+def test_a_program_that_comes_in_the_meantime_does_not_change_which_format_is_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # bfloat16 is twice as fast, and after eight of the fourteen products someone takes half of the processor.
+    now, products = 0.0, 0
+
+    def product(a: torch.Tensor, b: torch.Tensor) -> None:
+        nonlocal now, products
+        products += a.shape[0] == 1024
+        busy = 2 if products > 8 else 1
+        now += 0.01 * (a.shape[0] / 1024) ** 3 * busy / (2 if a.dtype == torch.bfloat16 else 1)
+
+    monkeypatch.setattr(room.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(room.torch, "mm", product)
+    rates = product_rates("cpu", {"float32": torch.float32, "bfloat16": torch.bfloat16})
+    assert rates["bfloat16"] / rates["float32"] == pytest.approx(2, rel=0.01)
 
 
 def test_cores_and_memory_are_those_of_this_machine() -> None:
@@ -120,7 +138,8 @@ def executable(path: Path) -> str:
 
 
 def test_the_doctor_tells_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "product_rate", lambda device, dtype: 12.5 if dtype == torch.float32 else 3.0)
+    rates = {"float32": 12.5, "bfloat16": 3.0, "float16": 3.0}
+    monkeypatch.setattr(room, "product_rates", lambda device, formats: {name: rates[name] for name in formats})
     result = CliRunner().invoke(app, ["doctor", "--json"])
     told = json.loads(result.stdout)
     assert told["gflops"] == {"float32": 12.5, "bfloat16": 3.0, "float16": 3.0}

@@ -11,11 +11,13 @@ import statistics
 import sys
 import sysconfig
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import torch
+from torch import Tensor
 
 from quire.errors import UsageError
 from quire.training.control_groups import granted_cores, granted_memory
@@ -71,7 +73,7 @@ def measure_machine(device: str | None = None) -> Machine:
         processor, memory = properties.name, properties.total_memory
     else:
         processor, memory = cpu_name(), memory_limit()
-    rates = {name: product_rate(device, dtype) for name, dtype in FORMATS.items()}
+    rates = product_rates(device, FORMATS)
     return Machine(
         device, processor, usable_cores(), memory, {k: v for k, v in rates.items() if v > 0}, find_compiler(kind)
     )
@@ -99,36 +101,52 @@ def fastest_device() -> str:
 
 def product_rate(device: str, dtype: torch.dtype) -> float:
     """Return the GFLOP/s of a square matrix product in `dtype`; 0 where the device has no such product."""
+    return product_rates(device, {"": dtype})[""]
+
+
+def product_rates(device: str, formats: Mapping[str, torch.dtype]) -> dict[str, float]:
+    """Return the GFLOP/s of a square matrix product in each of `formats`, measured in turn.
+
+    One product of each after the other, so that another program that comes or goes in the meantime slows all of
+    them: which format is the faster does not hang on it. 0 for a format that the device has no product for.
+    """
     size = CPU_PRODUCT if torch.device(device).type == "cpu" else GPU_PRODUCT
-    try:
-        # The fastest of the small ones: on a busy machine most of them may wait for their turn.
-        small = 2 * SMALL_PRODUCT**3 / min(_product_seconds(SMALL_PRODUCT, device, dtype))  # FLOP/s
-        if 2 * size**3 / small > LONGEST_PRODUCT:
-            return small / 1e9
-        return 2 * size**3 / statistics.median(_product_seconds(size, device, dtype)) / 1e9
-    except RuntimeError:
-        return 0.0
+    rates = dict.fromkeys(formats, 0.0)
+    large = {}
+    for name, dtype in formats.items():
+        try:
+            small = _factor(SMALL_PRODUCT, device, dtype)
+            # The fastest of the small ones: on a busy machine most of them may wait for their turn.
+            rates[name] = 2 * SMALL_PRODUCT**3 / min(_product_seconds(small) for _ in range(REPEATS)) / 1e9
+            if 2 * size**3 / rates[name] / 1e9 <= LONGEST_PRODUCT:
+                large[name] = _factor(size, device, dtype)
+        except RuntimeError:
+            rates[name] = 0.0
+    rounds = [{name: _product_seconds(a) for name, a in large.items()} for _ in range(REPEATS)]
+    for name in large:
+        rates[name] = 2 * size**3 / statistics.median(seconds[name] for seconds in rounds) / 1e9
+    return rates
 
 
-def _product_seconds(size: int, device: str, dtype: torch.dtype) -> list[float]:
+def _factor(size: int, device: str, dtype: torch.dtype) -> Tensor:
     # Not ones: a processor draws less power, and clocks higher, where the digits do not change.
     a = torch.randn(size, size, device=device).to(dtype)
     a @ a  # the first product also sets the library up
-    seconds = []
-    for _ in range(REPEATS):
-        _wait(device)
-        began = time.perf_counter()
-        torch.mm(a, a)
-        _wait(device)
-        seconds.append(time.perf_counter() - began)
-    return seconds
+    return a
 
 
-def _wait(device: str) -> None:
-    kind = torch.device(device).type
-    if kind == "cuda":
+def _product_seconds(a: Tensor) -> float:
+    _wait(a.device)
+    began = time.perf_counter()
+    torch.mm(a, a)
+    _wait(a.device)
+    return time.perf_counter() - began
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
         torch.cuda.synchronize(device)
-    elif kind == "mps":
+    elif device.type == "mps":
         torch.mps.synchronize()
 
 
