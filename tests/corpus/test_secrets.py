@@ -29,7 +29,7 @@ def cards(draw):
         st.sampled_from([("4", 16), ("51", 16), ("2221", 16), ("34", 15), ("36", 14), ("6011", 16), ("62", 19)])
     )
     number = with_luhn((prefix + draw(digits))[: length - 1])
-    mark = draw(st.sampled_from(["", " ", "-"]))
+    mark = draw(st.sampled_from(["", " ", "-", "\u00a0", "\u202f"]))
     sizes = (4, 6, 5) if length in (14, 15) else (4, 4, 4, 4, 3)
     groups, rest = [], number
     for size in sizes:
@@ -43,7 +43,8 @@ def ibans(draw):
     body = draw(st.text(string.digits + string.ascii_uppercase, min_size=length - 4, max_size=length - 4))
     number = "".join(str(int(char, 36)) for char in f"{body}{country}00")
     plain = f"{country}{98 - int(number) % 97:02d}{body}"
-    number = " ".join(plain[at : at + 4] for at in range(0, length, 4)) if draw(st.booleans()) else plain
+    mark = draw(st.sampled_from(["", " ", "-", "\u00a0", "\u202f", "\n"]))
+    number = mark.join(plain[at : at + 4] for at in range(0, length, 4))
     return number.lower() if draw(st.booleans()) else number
 
 
@@ -106,6 +107,11 @@ FOUND = [
     (f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\n-----END RSA PRIVATE KEY-----", "private-key"),
     (f"-----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----", "private-key"),
     (f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{BODY}\n-----END PGP PRIVATE KEY BLOCK-----", "private-key"),
+    ("-----BEGIN OPENSSH PRIVATE KEY-----\n" + "\n".join([BODY[:70], BODY[:70]]), "private-key"),
+    (
+        f"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,1A\n\n{BODY[:64]}",
+        "private-key",
+    ),
     ("AKIA" + "QYLPMN5HFIQR7XYA", "aws-key"),
     ("AIza" + "SyDaGmWKa4JsXZ-HjGw7ISLn_3namBGewQe", "google-key"),
     ("sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc", "stripe-key"),
@@ -130,6 +136,10 @@ FOUND = [
     ("de89 3704 0044 0532 0130 00", "iban"),
     ("gb82west12345698765432", "iban"),
     ("De89370400440532013000", "iban"),
+    ("DE89-3704-0044-0532-0130-00", "iban"),
+    ("DE89 3704 0044\n0532 0130 00", "iban"),
+    ("DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000", "iban"),
+    ("4111\u202f1111\u202f1111\u202f1111", "card"),
 ]
 
 
@@ -253,6 +263,8 @@ def test_where_there_is_no_hint_there_is_nothing(text, block):
         "someone@example.com and git@github.com:quire/quire.git and logo@2x.png and a@b and @decorator",
         "-----BEGIN PUBLIC KEY-----\n" + BODY + "\n-----END PUBLIC KEY-----",
         "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\n...\nand the words of a manual that go on about how such a file is to be kept",
+        "de8937040044-0532-0130-00 and DE89\n370400440532013000 and DE89-37-0400440532013000",
         "AKIAXXXXXXXXXXXXXXXX sk_live_xxxxxxxxxxxxxxxxxxxxxxxx",
         "4111 1111 1111 1112, 0.4111111111111111, 1700000000000, 4444444444444440, 41111111111111111111",
         "DE89 3704 0044 0532 0130 01 and DEADBEEF and XX12 3456 7890 1234 5678",
@@ -294,8 +306,19 @@ def test_hostile_text_takes_no_longer_than_other_text():
         "token=a1B2c3D4e5F6g7H8i9J0 " * 8_000,
         "secret=" + "a1B2/" * 40_000,
         "de89 " * 40_000,
+        "DE89-" * 40_000,
+        "DE89\n3704\n" * 20_000,
+        "-----BEGIN PRIVATE KEY-----\n" + f"{BODY[:64]}\n" * 3_000,
+        f"-----BEGIN PRIVATE KEY-----\n{BODY[:64]}\n" * 2_000,
+        "-----BEGIN PRIVATE KEY-----" + "\n" * 200_000,
     ]
     begun = time.process_time()
     for text in texts:
         find_secrets(text)
     assert time.process_time() - begun < 8
+
+
+def test_the_last_line_of_a_key_that_is_cut_belongs_to_it():
+    key = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{BODY[:70]}\n{BODY[:20]}=="
+    assert of_kind(f"{key}\nAnd so on.", "private-key") == [key]
+    assert of_kind(f"{key[:-23]}\nAnd so on.", "private-key") == [key[:-23]]

@@ -61,9 +61,12 @@ def _is_mixed(value: str) -> bool:
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+# Up to its END or, of a key that is cut before it, as far as lines of base64 go (with the headers of RFC 1421 before).
 _KEY_BLOCK = re.compile(
     r"-----BEGIN (?P<of>[A-Z0-9 ]{0,40}?)PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:[^-]|-(?!----)){40,20000}?-----END (?P=of)PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:(?:[^-]|-(?!----)){40,20000}?-----END (?P=of)PRIVATE KEY(?: BLOCK)?-----"
+    r"|(?:\s{1,4}[A-Za-z-]{4,20}: [^\n]{1,80}){0,4}(?:\s{1,8}[A-Za-z0-9+/]{40,80}={0,2}(?![A-Za-z0-9+/=])){1,300}"
+    r"(?:\n[ \t]{0,8}[A-Za-z0-9+/]{1,79}={0,2}(?=\r?\n|\Z))?)"
 )
 
 
@@ -137,8 +140,10 @@ _IN_VALUE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 _RUN = re.compile(r"[A-Za-z0-9_/+-]*")
 _VALUE = re.compile(r"(?!/)[A-Za-z0-9_/+.~-]{20,500}={0,2}(?![A-Za-z0-9_/+.~(\[-])")
 
+_BETWEEN = "[ \u00a0\u202f-]"  # the groups of a number: blanks at which no line is broken, too
 _CARD = re.compile(
-    r"(?<![A-Za-z0-9_.,:/-])[2-6](?:\d{12,18}|\d{3}([ -])\d{4}\1\d{4}\1\d{4}(\1\d{1,3})?|\d{3}([ -])\d{6}\3\d{4,5})"
+    rf"(?<![A-Za-z0-9_.,:/-])[2-6]"
+    rf"(?:\d{{12,18}}|\d{{3}}({_BETWEEN})\d{{4}}\1\d{{4}}\1\d{{4}}(\1\d{{1,3}})?|\d{{3}}({_BETWEEN})\d{{6}}\3\d{{4,5}})"
     r"(?![A-Za-z0-9_]|[.,:-]\d)"
 )
 _REACH = 28  # a number begins in the four characters of a hint and has 23 at most; two behind it are looked at
@@ -175,7 +180,11 @@ _IBAN_LENGTHS = {
     **dict.fromkeys(("LC",), 32),
     **dict.fromkeys(("RU",), 33),
 }
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]){11,29}")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ \u00a0\u202f\n-]?[A-Za-z0-9]){11,29}")
+# With other marks than blanks between its groups, a line's end among them, all but the last have four characters.
+_GROUPED_IBAN = re.compile(
+    r"[A-Za-z]{2}\d{2}(?:[ \u00a0\u202f\n-][A-Za-z0-9]{4})+(?:[ \u00a0\u202f\n-][A-Za-z0-9]{1,3})?"
+)
 # Without capitals it may be an identifier or words: then it has no space, or one after every fourth character.
 _PLAIN_IBAN = re.compile(r"[A-Za-z]{2}\d{2}(?:(?:[A-Z0-9]+|[a-z0-9]+)|(?: (?:[A-Z0-9]{4}|[a-z0-9]{4}))*(?: \w{1,3})?)")
 
@@ -340,10 +349,13 @@ def _ibans(text: str, start: int) -> Iterator[Finding]:
     # Words in capitals may follow: as many characters as the country has belong to the number.
     count, end = 0, start
     while count < length and end < match.end():
-        count += text[end] != " "
+        count += text[end].isalnum()
         end += 1
-    value, after = text[start:end], text[end : end + 1]
-    shaped = value.isupper() or _PLAIN_IBAN.fullmatch(value)
+    written, after = text[start:end], text[end : end + 1]
+    value = re.sub(r"[^A-Za-z0-9]", " ", written)
+    shaped = (value.isupper() or _PLAIN_IBAN.fullmatch(value)) and (
+        value == written or _GROUPED_IBAN.fullmatch(written)
+    )
     if count == length and shaped and is_iban(value) and not (after.isascii() and after.isalnum()):
         yield Finding(start, end, "iban")
 
@@ -359,5 +371,5 @@ def is_luhn(digits: str) -> bool:
 
 def is_iban(text: str) -> bool:
     """Return whether the remainder modulo 97 of the number, its first four characters put last, is 1 (ISO 13616)."""
-    number = text.replace(" ", "")
+    number = re.sub(r"[^A-Za-z0-9]", "", text)
     return int("".join(str(int(char, 36)) for char in number[4:] + number[:4])) % 97 == 1
