@@ -221,6 +221,24 @@ def test_members_of_one_name_stay_apart():
     assert [(part.member, part.text) for part in read(buffer.getvalue())] == [("a.txt", "one"), ("a.txt (2)", "two")]
 
 
+def test_a_bomb_in_many_small_pieces_costs_no_more_than_the_limit():
+    # No member is over 10 MB, and each packs to a thousandth: all of them together may unpack to 10 MB.
+    pieces = {f"{number}.txt": b"%d words " % number + b"a" * 3_000_000 for number in range(8)}
+    inner = zipped(pieces)
+    for bomb in (inner, zipped({"inner.zip": inner})):
+        assert len(bomb) * ReadSettings().max_ratio < 10_000_000
+        kinds = [part.rule if isinstance(part, LeftOut) else "kept" for part in read(bomb)]
+        assert kinds == ["kept"] * 3 + ["zip-bomb"] * 5
+    assert "max_ratio = 200 times its" in read(inner)[-1].detail
+
+
+def test_a_packed_tar_of_small_pieces_is_a_bomb_too():
+    bomb = gzip.compress(tarred({f"{number}.txt": b"a" * 3_000_000 for number in range(8)}))
+    *kept, rest = read(bomb, "bomb.tar.gz")
+    assert len(kept) >= 3
+    assert rest.rule == "zip-bomb"
+
+
 def test_a_bomb_costs_no_more_than_the_limit():
     bomb = zipped({"a.txt": b"words", "zeros.txt": b"a" * 60_000_000, "b.txt": b"more"})
     assert outcomes(read(bomb)) == {"a.txt": "kept", "zeros.txt": "zip-bomb", "b.txt": "kept"}
@@ -324,7 +342,7 @@ def test_a_size_that_no_member_of_a_tar_has_ends_it(size, packed):
     parts = read(bz2.compress(data) if packed else data, "a.tar.bz2" if packed else "a.tar")
     assert parts[0].text == "words"
     assert len(parts) > 1
-    assert all(part.rule in ("damaged", "too-large") and (part.size or 0) >= 0 for part in parts[1:])
+    assert all(part.rule in ("damaged", "too-large", "zip-bomb") and (part.size or 0) >= 0 for part in parts[1:])
 
 
 def test_a_tar_cut_short_keeps_what_came_before(tmp_path):

@@ -51,7 +51,7 @@ class ReadSettings(Settings):
     max_unpacked_bytes: int = Field(default=16 * 2**30, ge=1)
     """Bytes to which the members of one file may unpack together; what is over is dropped."""
     max_ratio: int = Field(default=200, ge=1)
-    """A member of over 10 MB that unpacks to more than this many times its packed size is dropped as a bomb."""
+    """Members that unpack to over 10 MB and to this many times their packed size, alone or together, are dropped."""
     max_pages: int = Field(default=5000, ge=1)
     """PDFs and pictures of more pages are dropped."""
     max_pixels: int = Field(default=150_000_000, ge=1, le=178_000_000)  # past that Pillow opens nothing

@@ -45,14 +45,27 @@ class Budget:
     Args:
         bytes: that may still be unpacked.
         members: that may still be met.
+        rule: the rule that drops what would cost more: "too-large", or "zip-bomb".
+        limit: the limit, in words.
         depth: how many archives the members lie in: 1 for those of the file itself.
         names: members met so far and how often, so that no two are called the same.
     """
 
     bytes: int
     members: int
+    rule: str = "too-large"
+    limit: str = ""
     depth: int = 0
     names: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, size: int, settings: ReadSettings) -> Budget:
+        """Return what the members of a file of `size` bytes may cost together."""
+        most, by_ratio = settings.max_unpacked_bytes, max(RATIO_FROM, size * settings.max_ratio)
+        if most <= by_ratio:
+            return cls(most, settings.max_members, "too-large", f"max_unpacked_bytes = {most:,}")
+        ratio = f"max_ratio = {settings.max_ratio} times its {size:,} bytes"
+        return cls(by_ratio, settings.max_members, "zip-bomb", ratio)
 
 
 class Members:
@@ -68,7 +81,7 @@ class Members:
     def __init__(self, file: SourceFile, settings: ReadSettings) -> None:
         self._file = file
         self._settings = settings
-        self._budget = file.budget or Budget(settings.max_unpacked_bytes, settings.max_members)
+        self._budget = file.budget or Budget.of(file.size, settings)
 
     def __enter__(self) -> Members:
         """Go one level down.
@@ -101,8 +114,8 @@ class Members:
 
     def beyond(self) -> LeftOut:
         """Return the account of all that comes behind a member too large to be passed over."""
-        limit = f"max_unpacked_bytes = {self._settings.max_unpacked_bytes:,}"
-        return LeftOut(self._called(REST), 0, "dropped", "too-large", f"to get there unpacks more than {limit}")
+        budget = self._budget
+        return LeftOut(self._called(REST), 0, "dropped", budget.rule, f"to get there unpacks more than {budget.limit}")
 
     @property
     def unpackable(self) -> int:
@@ -199,7 +212,7 @@ class Members:
         if packed is not None:  # an archive that lies about sizes is caught while unpacking, one that does not before
             most = min(most, max(RATIO_FROM, packed * settings.max_ratio))
         if size > most:
-            raise self._too_large(size, packed, most)
+            raise self._too_large(size, packed)
         blocks: list[bytes] = []
         length = 0
         try:
@@ -218,19 +231,18 @@ class Members:
                 raise ReadError(f"cannot be unpacked: {error or type(error).__name__}") from error
             broken.append(error)
         if length > most:
-            raise self._too_large(length, packed, most)
+            raise self._too_large(length, packed)
         self._budget.bytes -= length
         return b"".join(blocks)
 
-    def _too_large(self, size: int, packed: int | None, most: int) -> DroppedFile:
+    def _too_large(self, size: int, packed: int | None) -> DroppedFile:
         settings = self._settings
-        if most >= settings.max_file_bytes:
+        if size > settings.max_file_bytes:
             return DroppedFile("too-large", f"{size:,} bytes, more than max_file_bytes = {settings.max_file_bytes:,}")
-        if most == self._budget.bytes:
-            limit = settings.max_unpacked_bytes
-            return DroppedFile("too-large", f"the members of one file may unpack to max_unpacked_bytes = {limit:,}")
-        ratio = f"more than max_ratio = {settings.max_ratio} times the {packed or 0:,} bytes it is packed in"
-        return DroppedFile("zip-bomb", f"{size:,} bytes or more, {ratio}")
+        if packed is not None and size > max(RATIO_FROM, packed * settings.max_ratio):
+            ratio = f"more than max_ratio = {settings.max_ratio} times the {packed:,} bytes it is packed in"
+            return DroppedFile("zip-bomb", f"{size:,} bytes or more, {ratio}")
+        return DroppedFile(self._budget.rule, f"the members of one file may unpack to {self._budget.limit}")
 
     def _called(self, name: str) -> str:
         """Return what the account calls a member: its way through the archives, and no other member's name."""
