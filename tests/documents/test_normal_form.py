@@ -138,3 +138,20 @@ def test_a_text_of_soft_hyphens_and_one_with_broken_bytes():
     assert document.text == f"{FORMED} " * 20 + "\ufffd"
     (span,) = document.pages
     assert (span.start, span.end, span.byte_start) == (0, len(document.text), None)
+
+
+def test_a_long_row_of_marks_is_gone_over_once(monkeypatch):
+    # Slices of what is left after each mark were copied, and their length is the square of the row's.
+    copied = 0
+
+    class Counted(str):
+        def __getitem__(self, place):
+            nonlocal copied
+            found = super().__getitem__(place)
+            copied += len(found)
+            return found
+
+    run = Counted("e" + "\u0301" * 1000)
+    change = normal_form._shortest(run, 0, len(run), Counted("\u00e9" + "\u0301" * 999))
+    assert change == (0, 2, "\u00e9")
+    assert copied < 10 * len(run)

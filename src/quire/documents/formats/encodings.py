@@ -10,7 +10,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from quire.documents.document import DroppedFile
-from quire.documents.formats.code_pages import DOS, best_page
+from quire.documents.formats.code_pages import OTHERS, best_page
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -62,7 +62,7 @@ def decode(data: bytes, stated: str | None = None) -> Decoded:
 
     A byte order mark decides; else, of bytes that hold a NUL, whether they are words in UTF-16; else strict UTF-8 over
     the whole of `data`; else what the file states; else the single-byte or East Asian encoding that the whole of it
-    fits: of Latin scripts, that of DOS where letters stand better in words than in that of Windows (see `best_page`).
+    fits: of Latin scripts, that of DOS or of a Mac where letters stand better in words than in Windows' (see `best_page`).
     Line ends stay as they are.
 
     Args:
@@ -155,7 +155,7 @@ def _decode_legacy(data: bytes) -> Decoded:
         if detected != "iso8859-1" and not detected.startswith("utf"):
             encoding = detected
     if _LATIN.fullmatch(encoding):
-        encoding = best_page(data, encoding, [page for page in ("cp1252", *DOS) if page != encoding])
+        encoding = best_page(data, encoding, [page for page in ("cp1252", *OTHERS) if page != encoding])
     try:
         return Decoded(data.decode(encoding), encoding, 0)
     except (UnicodeDecodeError, LookupError):

@@ -113,11 +113,12 @@ def _changes_of(run: str) -> tuple[Change, ...]:
 
 def _shortest(run: str, start: int, end: int, new: str) -> Change:
     """Return a change without the characters at its ends that stay."""
-    while start < end and new and run[start] == new[0]:
-        start, new = start + 1, new[1:]
-    while start < end and new and run[end - 1] == new[-1]:
-        end, new = end - 1, new[:-1]
-    return Change(start, end, new)
+    first, last = 0, len(new)
+    while start < end and first < last and run[start] == new[first]:
+        start, first = start + 1, first + 1
+    while start < end and first < last and run[end - 1] == new[last - 1]:
+        end, last = end - 1, last - 1
+    return Change(start, end, new[first:last])
 
 
 _SHORT = 16
