@@ -2,7 +2,8 @@
 
 A single-byte code page has a character for nearly every byte, so none refuses. But in the wrong one quotation marks
 and currency signs stand within words, capitals behind small letters, and frames of lines and corners become rows of
-accented letters. The pages of DOS (cp850, cp437) and of old Macs have their letters where Windows has marks, and the other way round.
+accented letters. The pages of DOS (cp850, cp437) and of old Macs have their letters where Windows has marks, and the
+other way round.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _LOOKED_AT = 100_000
 """Bytes outside ASCII that are looked at."""
 
 # A page other than the first must lead by more than this, for any text and for each byte that was looked at: one word
-# such as "Café" leads by two. Of the texts in tests/documents/test_encodings.py, once and three times over in eight pages,
-# 254 of 256 are read right; German of a Mac with one letter outside ASCII is not.
+# such as "Café" leads by two. Of the texts in tests/documents/test_encodings.py, once and three times over in eight
+# pages, 254 of 256 are read right; German of a Mac with one letter outside ASCII is not.
 _MARGIN = 1
 _MARGIN_SHARE = 1 / 20
 

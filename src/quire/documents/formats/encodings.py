@@ -62,8 +62,8 @@ def decode(data: bytes, stated: str | None = None) -> Decoded:
 
     A byte order mark decides; else, of bytes that hold a NUL, whether they are words in UTF-16; else strict UTF-8 over
     the whole of `data`; else what the file states; else the single-byte or East Asian encoding that the whole of it
-    fits: of Latin scripts, that of DOS or of a Mac where letters stand better in words than in Windows' (see `best_page`).
-    Line ends stay as they are.
+    fits: of Latin scripts, that of DOS or of a Mac where letters stand better in words than in that of Windows (see
+    `best_page`). Line ends stay as they are.
 
     Args:
         data: a whole file: the first kilobytes of one say nothing of a single £ at its end.
