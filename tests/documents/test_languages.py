@@ -30,6 +30,7 @@ def test_knows_more_than_sixty_languages_each_with_a_media_type() -> None:
         ("README", "Words.\n", None),
         ("a.h", "int f(void);\n", "C"),
         ("a.h", "namespace a { class B; }\n", "C++"),
+        ("a.h", "#import <UIKit/UIKit.h>\n@interface Pond : NSObject\n@end\n", "Objective-C"),
         ("a.m", "x = 1;\n", "MATLAB"),
         ("a.m", "#import <Foundation/Foundation.h>\n", "Objective-C"),
         ("a.v", "module m;\nendmodule\n", "Verilog"),
@@ -44,6 +45,7 @@ def test_language_by_name_first_line_and_rivals(name: str, text: str, language: 
     ("name", "data", "reader", "media_type"),
     [
         ("a.txt", b"words", "text", "text/plain"),
+        ("CMakeLists.txt", b"project(pond)\n", "code", "text/x-cmake"),
         ("a.md", b"# Title", "text", "text/markdown"),
         ("a.rst", b"Title\n=====", "text", "text/x-rst"),
         ("a.tex", b"\\section{A}", "text", "text/x-tex"),

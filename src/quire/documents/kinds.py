@@ -110,7 +110,7 @@ def kind_of(name: str, data: bytes) -> Kind:
         raise DroppedFile("unsupported", f"a database ({extension}), but not one of SQLite")
     if extension in table.MEDIA_TYPES:
         return Kind("table", table.MEDIA_TYPES[extension])
-    if extension in TEXT_TYPES:
+    if extension in TEXT_TYPES and name not in languages.BY_NAME:  # CMakeLists.txt
         return Kind("text", TEXT_TYPES[extension])
     head = data[:65536].decode("latin-1")  # enough to see the first line, and which of two rival languages it is
     language = languages.language_of(name, head)

@@ -165,22 +165,17 @@ _INTERPRETERS: dict[str, str] = {
 
 _SHEBANG = re.compile(r"#!\s*(?:\S*/)?env\s+(?:-\S+\s+|\w+=\S*\s+)*(\S+)|#!\s*(\S+)")
 
-# Two languages claim these extensions; a line that only the second one has decides for it. Blanks before it do not go
+# Several languages claim these extensions; a line that only one of these has decides for it. Blanks before it do not go
 # over line ends: of a thousand empty lines each would be followed to the last.
-_RIVALS: dict[str, tuple[str, re.Pattern[str]]] = {
-    ".h": (
-        "C++",
-        re.compile(r"^[^\S\n]*(?:class\s+\w+|namespace\b|template\s*<|using\s+\w|public:|private:)", re.MULTILINE),
-    ),
-    ".m": (
-        "Objective-C",
-        re.compile(r"^[^\S\n]*(?:@(?:interface|implementation|protocol|import)\b|#import\b)", re.MULTILINE),
-    ),
-    ".pl": ("Prolog", re.compile(r"^[^\S\n]*:-\s*\w|^\w+\(.*\)[^\S\n]*:-", re.MULTILINE)),
-    ".v": (
-        "Coq",
-        re.compile(r"^[^\S\n]*(?:Require|Theorem|Lemma|Inductive|Proof|Definition|From \w+ Require)\b", re.MULTILINE),
-    ),
+_OBJECTIVE_C = re.compile(r"^[^\S\n]*(?:@(?:interface|implementation|protocol|import)\b|#import\b)", re.MULTILINE)
+_CPP = re.compile(r"^[^\S\n]*(?:class\s+\w+|namespace\b|template\s*<|using\s+\w|public:|private:)", re.MULTILINE)
+_PROLOG = re.compile(r"^[^\S\n]*:-\s*\w|^\w+\(.*\)[^\S\n]*:-", re.MULTILINE)
+_COQ = re.compile(r"^[^\S\n]*(?:Require|Theorem|Lemma|Inductive|Proof|Definition|From \w+ Require)\b", re.MULTILINE)
+_RIVALS: dict[str, dict[str, re.Pattern[str]]] = {
+    ".h": {"Objective-C": _OBJECTIVE_C, "C++": _CPP},
+    ".m": {"Objective-C": _OBJECTIVE_C},
+    ".pl": {"Prolog": _PROLOG},
+    ".v": {"Coq": _COQ},
 }
 MEDIA_TYPES["Coq"] = "text/x-coq"
 
@@ -196,8 +191,8 @@ def language_of(name: str, text: str) -> str | None:
     language = BY_NAME.get(name) or (BY_NAME.get(extension) if extension else None)
     if language is None:
         return _by_shebang(text)
-    rival = _RIVALS.get(extension)
-    return rival[0] if rival is not None and rival[1].search(text) else language
+    rivals = _RIVALS.get(extension, {})
+    return next((rival for rival, line in rivals.items() if line.search(text)), language)
 
 
 def extension_of(name: str) -> str:
