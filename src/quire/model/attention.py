@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from quire.model.cache import Placement
 from quire.model.config import ModelConfig
 from quire.model.normalization import RMSNorm
 from quire.model.rotary import rotate
+from quire.model.size import LONGEST_KEPT, query_blocks
 
 
 class Attention(nn.Module):
@@ -63,8 +65,11 @@ class Attention(nn.Module):
             gathered = F.scaled_dot_product_attention(grouped, k, v).reshape(B, self.num_heads, 1, self.head_dim)
         else:
             grouped_heads = self.num_heads != self.num_kv_heads
-            if mask is None and causal and gains_by_float32(q) and not grouped_heads:
-                gathered = CausalAttention16.apply(q, k, v)  # type: ignore[no-untyped-call]  # (B, H, T, K)
+            if mask is None and causal and gains_by_shares(q):
+                group = self.num_heads // self.num_kv_heads
+                if grouped_heads:
+                    k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+                gathered = CausalAttention.apply(q, k, v)  # type: ignore[no-untyped-call]  # (B, H, T, K)
             else:
                 gathered = F.scaled_dot_product_attention(
                     q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped_heads
@@ -72,31 +77,58 @@ class Attention(nn.Module):
         return self.o_proj(gathered.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
 
 
-def gains_by_float32(q: torch.Tensor) -> bool:
-    """Return whether the backward pass of attention is faster in float32: for 16-bit numbers in training on a CPU."""
-    return q.device.type == "cpu" and q.dtype in (torch.bfloat16, torch.float16) and torch.is_grad_enabled()
+def gains_by_shares(q: torch.Tensor) -> bool:
+    """Return whether attention is faster where its shares are kept: of 16-bit numbers in training on a CPU."""
+    short = q.shape[2] <= LONGEST_KEPT
+    return short and q.device.type == "cpu" and q.dtype in (torch.bfloat16, torch.float16) and torch.is_grad_enabled()
 
 
-class CausalAttention16(torch.autograd.Function):
-    """Causal attention of 16-bit numbers on a CPU, whose backward pass computes in float32.
+class CausalAttention(torch.autograd.Function):
+    """Causal attention in matrix products, which keeps the share of every token in every other for the way back.
 
-    PyTorch's kernels, the same as of `F.scaled_dot_product_attention`. Their backward pass is slower in bfloat16 than
-    in float32 where heads are 32 wide, and about as fast where they are 64 wide (benchmarks/training_speed.py has
-    transformers without this beside quire with it); so it is done in float32, which also rounds less.
+    PyTorch's kernel for CPUs works in small tiles, keeps only a number a row, and computes the shares again on the way
+    back, in bfloat16 slower than in float32. In the short contexts that are trained on CPUs, products of many heads at
+    once take a third to two thirds of its time in bfloat16, and as long as it in float32, which is left to it. What is
+    exponentiated is computed in float32.
+
+    Source: Vaswani et al. 2017, section 3.2.1; the gradient of softmax is p * (g - sum(p * g)).
     """
 
     @staticmethod
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return what each token gathers from those up to itself; all of them (B, H, T, K)."""
-        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        gathered, log_sums = kernel(q, k, v, 0.0, True)  # (B, H, T, K), (B, H, T)
-        ctx.save_for_backward(q, k, v, gathered, log_sums)
-        return gathered  # type: ignore[no-any-return]
+        B, H, T, K = q.shape
+        kind = torch.float32 if q.dtype == torch.float16 else q.dtype  # processors are slow at products in float16
+        wide = torch.promote_types(kind, torch.float32)
+        with torch.autocast(q.device.type, enabled=False):
+            queries, keys, values = (part.reshape(B * H, T, K).to(kind) for part in (q, k, v))
+            scaled, wide_keys = queries.to(wide) * K**-0.5, keys.to(wide).transpose(1, 2)
+            gathered, kept = [], []
+            for start, end in query_blocks(T):
+                hidden = torch.full((end - start, end), -math.inf, dtype=wide, device=q.device).triu_(start + 1)
+                scores = torch.baddbmm(hidden, scaled[:, start:end], wide_keys[:, :, :end])  # (B H, block, end)
+                shares = torch.softmax(scores, -1).to(kind)
+                gathered.append(torch.bmm(shares, values[:, :end]))
+                kept.append(shares)
+            ctx.save_for_backward(queries, keys, values, *kept)
+            return torch.cat(gathered, 1).view(B, H, T, K).to(q.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the gradients of q, k and v."""
-        q, k, v, gathered, log_sums = ctx.saved_tensors
-        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-        wide = (part.float() for part in (gradient, q, k, v, gathered))
-        return tuple(part.to(q.dtype) for part in kernel(*wide, log_sums, 0.0, True))
+        q, k, v, *kept = ctx.saved_tensors
+        B, H, T, K = gradient.shape
+        wide = torch.promote_types(q.dtype, torch.float32)
+        given = gradient.reshape(B * H, T, K).to(q.dtype)
+        to_q, to_k, to_v = [], torch.zeros_like(k, dtype=wide), torch.zeros_like(v, dtype=wide)
+        with torch.autocast(gradient.device.type, enabled=False):
+            for (start, end), shares in zip(query_blocks(T), kept, strict=True):
+                own = given[:, start:end]
+                of_shares = torch.bmm(own, v[:, :end].transpose(1, 2)).to(wide)  # (B H, block, end)
+                of_scores = torch.ops.aten._softmax_backward_data(of_shares, shares.to(wide), -1, wide)
+                of_scores = (of_scores * K**-0.5).to(q.dtype)
+                to_q.append(torch.bmm(of_scores, k[:, :end]))
+                to_k[:, :end] += torch.bmm(of_scores.transpose(1, 2), q[:, start:end])
+                to_v[:, :end] += torch.bmm(shares.transpose(1, 2), own)
+        parts = (torch.cat(to_q, 1), to_k, to_v)
+        return tuple(part.view(B, H, T, K).to(gradient.dtype) for part in parts)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from quire.model.config import ModelConfig
 
+LONGEST_KEPT = 512
+"""Tokens of context up to which training in 16 bits on a CPU keeps the shares of attention, one for each pair."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -69,3 +72,13 @@ def size_table(config: ModelConfig, context: int | None = None) -> str:
     lines += [f"{part.name:<22} {part.parameters:>14,} {part.flops:>16,}" for part in rows]
     lines.append(f"forward, rows of {context} tokens; training is 3 x: {3 * rows[-1].flops:,} FLOPs a token")
     return "\n".join(lines)
+
+
+def query_blocks(context: int) -> list[tuple[int, int]]:
+    """Return where the blocks of queries begin and end that are multiplied with all keys up to their own end.
+
+    Products of one block of T x T would compute the half that causality hides, many small ones do not reach the
+    processor's rate: there are four blocks, or two of at least 32 tokens.
+    """
+    size = max(1, -(-context // 4), min(64, -(-context // 2)))
+    return [(start, min(start + size, context)) for start in range(0, context, size)]

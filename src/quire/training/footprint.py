@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from quire.model.config import ModelConfig
-from quire.model.size import count_parameters, parts
+from quire.model.size import LONGEST_KEPT, count_parameters, parts, query_blocks
 
 OptimizerKind = Literal["muon", "adamw"]
 # Copies of a group of matrices that are alive at once while Muon orthogonalizes them: gradients looked ahead, their
@@ -105,6 +105,11 @@ def block_activations(config: ModelConfig, precision: str, *, device: str = "cud
         kept += FLOAT * ((queries + keys) if config.qk_norm else 0)
         kept += HALF * (2 * queries + 2 * keys)
         kept += HALF * 4 * F
+    if device == "cpu" and precision != "float32" and config.context_length <= LONGEST_KEPT:
+        # Attention keeps shares instead of a number a row, and keys and values once for each head that reads them.
+        each = HALF if precision == "bfloat16" else FLOAT
+        pairs = sum((end - start) * end for start, end in query_blocks(config.context_length)) / config.context_length
+        kept += each * (round(H * pairs) + 3 * queries) - FLOAT * H - HALF * (queries + 2 * keys)
     if config.qk_norm and device == "cuda":
         # Heads that a fused norm has written lie one after another, so what they gather is copied to lie in rows.
         kept += (FLOAT if precision == "float32" else HALF) * queries
