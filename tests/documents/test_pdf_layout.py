@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate
 
 from fixtures.pdfs import blank, claiming, pdf, printed
 from quire.documents.document import Document, LeftOut
@@ -208,6 +210,29 @@ def test_running_heads_go_unless_they_are_asked_for() -> None:
     assert text_of(data) == "\n\n".join(f"This is what page {n} says. {prose(n, 60)}" for n in range(4))
     kept = text_of(data, ReadSettings(ocr=False, running_heads=False))
     assert kept.count("The Book of Sheets") == 4
+
+
+def of_story(story: list[Flowable]) -> str:
+    buffer = io.BytesIO()
+    SimpleDocTemplate(buffer).build(story)
+    return text_of(buffer.getvalue())
+
+
+def test_a_space_that_begins_what_comes_after_a_raised_or_lowered_letter_stays() -> None:
+    said = "The area of 5 m<super>2</super> was x<sub>i</sub> and so on. A<super>a</super> word of H<sub>2</sub>O."
+    text = of_story([Paragraph(said, getSampleStyleSheet()["Normal"])])
+    assert text == "The area of 5 m2 was xi and so on. Aa word of H2O."
+
+
+def test_a_title_and_the_dots_to_its_page_are_one_line() -> None:
+    def page(canvas: Canvas) -> None:
+        for number in range(15):
+            canvas.drawString(60, 780 - 16 * number, f"{number + 1} Chapter about frogs ")
+            canvas.drawRightString(500, 780 - 16 * number, f"{'.' * 30} {7 * number + 3}")
+
+    assert text_of(painted([page])).splitlines() == [
+        f"{number + 1} Chapter about frogs {'.' * 30} {7 * number + 3}" for number in range(15)
+    ]
 
 
 def test_layout_can_be_switched_off() -> None:

@@ -48,6 +48,8 @@ _MAX_RECTS = 100
 # The box of a piece is that of its first character but for rounding.
 _EXACT = 0.01
 
+_LEADERS = re.compile(r"(?:[.·] ?){4}|…")
+
 # PDFium does not flag the fonts of every PDF reader, which need not be in the file.
 _FIXED_PITCH = re.compile(rb"Courier|Mono(?!t)|Consola|Typewriter|Menlo|CMTT")
 _FONT_NAME = 64  # bytes of a font's name that are looked at
@@ -121,10 +123,13 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
             turns[turn] += len(said)
             style = (turn, font_size(handle, first), fixed)
             gaps = _gaps(said, rects, style[1]) if turn == 0 and len(rects) > 1 else []
-            cuts = (
-                _cuts(handle, said, start, [(rects[n][0], rects[n][0] < rects[n - 1][0]) for n in gaps]) if gaps else []
-            )
-            if cuts:
+            if gaps:
+                lefts = [(rects[n][0], rects[n][0] < rects[n - 1][0]) for n in gaps]
+                cuts = _cuts(handle, said, start, lefts)
+                # The dots of a table of contents lead from one piece to the next.
+                parted = [cut for cut in zip(cuts, gaps, strict=False) if not _LEADERS.match(said, cut[0])]
+                cuts, gaps = [cut for cut, _ in parted], [gap for _, gap in parted]
+            if gaps:
                 found.extend(_cells(said, begin, cuts, rects, gaps, style, edits))
             else:
                 said = _edited(said, begin, edits) if edits and edits[0][0] < begin + len(said) else said
