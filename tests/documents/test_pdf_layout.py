@@ -14,7 +14,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate
+from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Table
 
 from fixtures.pdfs import blank, claiming, pdf, printed
 from quire.documents.document import Document, LeftOut
@@ -205,17 +205,45 @@ def running_pages(count: int) -> list[Painter]:
     return [page(number) for number in range(count)]
 
 
-def test_running_heads_go_unless_they_are_asked_for() -> None:
+def test_running_heads_go_but_for_the_first_unless_all_are_asked_for() -> None:
     data = painted(running_pages(4))
-    assert text_of(data) == "\n\n".join(f"This is what page {n} says. {prose(n, 60)}" for n in range(4))
+    pages = "\n\n".join(f"This is what page {n} says. {prose(n, 60)}" for n in range(4))
+    assert text_of(data) == f"The Book of Sheets\n\n{pages}"
     kept = text_of(data, ReadSettings(ocr=False, running_heads=False))
     assert kept.count("The Book of Sheets") == 4
+
+
+def test_what_goes_as_running_heads_is_in_the_account() -> None:
+    (heads,) = parts_of(painted(running_pages(4)))[1]
+    assert (heads.member, heads.outcome, heads.rule) == ("running heads and feet", "dropped", "running-heads")
+    assert heads.size == 3 * len("The Book of Sheets") + len("5678")
+    assert heads.detail == f"{heads.size} characters of heads, feet and page numbers on 4 pages"
+    assert not parts_of(painted(running_pages(4)), ReadSettings(ocr=False, running_heads=False))[1]
 
 
 def of_story(story: list[Flowable]) -> str:
     buffer = io.BytesIO()
     SimpleDocTemplate(buffer).build(story)
     return text_of(buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    "titles", [["Chapter 1", "Chapter 2", "Chapter 3"], ["§ 3", "§ 6", "§ 8"], ["1999", "2000", "2001"]]
+)
+def test_a_heading_at_the_top_of_each_page_stays(titles: list[str]) -> None:
+    styles = getSampleStyleSheet()
+    story: list[Flowable] = []
+    for number, title in enumerate(titles):
+        story += [Paragraph(title, styles["Heading2"]), Paragraph(prose(number, 90), styles["Normal"]), PageBreak()]
+    text = of_story(story)
+    assert [title for title in text.split("\n\n") if title in titles] == titles
+
+
+def test_the_names_of_columns_that_a_table_repeats_are_told_once() -> None:
+    rows = [[str(number), WORDS[number % len(WORDS)], f"{number * 7 % 17}.50"] for number in range(120)]
+    text = of_story([Table([["Pos", "Item", "Price"], *rows], repeatRows=1)])
+    assert text.startswith("Pos\tItem\tPrice\n0\tamber\t0.50\n")
+    assert text.count("Pos") == 1
 
 
 def test_a_space_that_begins_what_comes_after_a_raised_or_lowered_letter_stays() -> None:
