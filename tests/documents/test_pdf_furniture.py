@@ -54,7 +54,7 @@ def test_left_and_right_heads_and_roman_numbers_before_arabic_ones(count: int) -
     roman = ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"]
     numbers = [*roman[:count], *map(str, range(1, count + 3))]
     pages = [
-        page(i, [line(f"{number} Author" if i % 2 else f"Title {number}", 30)]) for i, number in enumerate(numbers)
+        page(i, [line(f"{number} Author" if i % 2 else f"The Title {number}", 30)]) for i, number in enumerate(numbers)
     ]
     assert removed(pages) == [[], [], *([lines[0].text] for lines in pages[2:])]
 
@@ -96,9 +96,10 @@ def test_the_leaping_page_numbers_of_an_excerpt_go_and_rising_sums_stay() -> Non
         [line("Total 1,204 for the day", 30), line("Total 822 for the day", 30), line("Total 950 for the day", 30)],
         [line("A title in large type", 30, height=24)] * 3,
         [line("Twice the same", 30), line("Twice the same", 30), line("but not a third time", 30)],
-        [line(f"Chapter {n}", 30, bold=True) for n in (1, 2, 3)],
-        [line(f"Chapter {n}", 30, height=12) for n in (1, 2, 3)],
-        [line(f"Chapter {n}", 66) for n in (1, 2, 3)],
+        [line(f"Chapter {n}", 30) for n in (1, 2, 3)],
+        [line(f"Chapter no. {n}", 30, bold=True) for n in (1, 2, 3)],
+        [line(f"Chapter no. {n}", 30, height=12) for n in (1, 2, 3)],
+        [line(f"Chapter no. {n}", 66) for n in (1, 2, 3)],
         [line(str(year), 30, bold=True) for year in (1999, 2000, 2001)],
         [line(f"Exercise {n}. Prove it.", 30) for n in (1, 2, 3)],
         [line(f"{n}. Frogs of the pond", 30) for n in (1, 2, 3)],
@@ -108,7 +109,7 @@ def test_the_leaping_page_numbers_of_an_excerpt_go_and_rising_sums_stay() -> Non
         [line(f"EUR 12.{n}", 30) for n in (51, 52, 53)],
     ],
     ids=[
-        *("different", "moved", "not counting", "large", "twice", "bold", "larger", "not apart", "years"),
+        *("different", "moved", "not counting", "large", "twice", "one word", "bold", "larger", "not apart", "years"),
         *("words behind", "numbered", "leaping", "section", "field", "decimal"),
     ],
 )

@@ -192,8 +192,9 @@ def _numbers(row: _Row, texts: Sequence[str]) -> Iterator[_Number]:
     for pattern, text, begin in ((_BEFORE, texts[0], 0), (_BEHIND, texts[-1], len(row.text) - len(texts[-1]))):
         match = pattern.search(text)
         if match is not None and _LONE.fullmatch(text) is None:
-            words = f"{row.text[: begin + match.start(1)]}#{row.text[begin + match.end(1) :]}"
-            yield _number(match[1], row.page, words, None)
+            before, behind = row.text[: begin + match.start(1)], row.text[begin + match.end(1) :]
+            if pattern is _BEFORE or len(before.split()) > 1:  # "Chapter 4" is a heading
+                yield _number(match[1], row.page, f"{before}#{behind}", None)
 
 
 def _number(text: str, page: int, words: str, line: int | None, *, sure: bool = False) -> _Number:
