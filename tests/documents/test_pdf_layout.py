@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Table
 
 from fixtures.pdfs import blank, claiming, pdf, printed
 from quire.documents.document import Document, LeftOut
@@ -203,11 +205,62 @@ def running_pages(count: int) -> list[Painter]:
     return [page(number) for number in range(count)]
 
 
-def test_running_heads_go_unless_they_are_asked_for() -> None:
+def test_running_heads_go_but_for_the_first_unless_all_are_asked_for() -> None:
     data = painted(running_pages(4))
-    assert text_of(data) == "\n\n".join(f"This is what page {n} says. {prose(n, 60)}" for n in range(4))
+    pages = "\n\n".join(f"This is what page {n} says. {prose(n, 60)}" for n in range(4))
+    assert text_of(data) == f"The Book of Sheets\n\n{pages}"
     kept = text_of(data, ReadSettings(ocr=False, running_heads=False))
     assert kept.count("The Book of Sheets") == 4
+
+
+def test_what_goes_as_running_heads_is_in_the_account() -> None:
+    (heads,) = parts_of(painted(running_pages(4)))[1]
+    assert (heads.member, heads.outcome, heads.rule) == ("running heads and feet", "dropped", "running-heads")
+    assert heads.size == 3 * len("The Book of Sheets") + len("5678")
+    assert heads.detail == f"{heads.size} characters of heads, feet and page numbers on 4 pages"
+    assert not parts_of(painted(running_pages(4)), ReadSettings(ocr=False, running_heads=False))[1]
+
+
+def of_story(story: list[Flowable]) -> str:
+    buffer = io.BytesIO()
+    SimpleDocTemplate(buffer).build(story)
+    return text_of(buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    "titles", [["Chapter 1", "Chapter 2", "Chapter 3"], ["§ 3", "§ 6", "§ 8"], ["1999", "2000", "2001"]]
+)
+def test_a_heading_at_the_top_of_each_page_stays(titles: list[str]) -> None:
+    styles = getSampleStyleSheet()
+    story: list[Flowable] = []
+    for number, title in enumerate(titles):
+        story += [Paragraph(title, styles["Heading2"]), Paragraph(prose(number, 90), styles["Normal"]), PageBreak()]
+    text = of_story(story)
+    assert [title for title in text.split("\n\n") if title in titles] == titles
+
+
+def test_the_names_of_columns_that_a_table_repeats_are_told_once() -> None:
+    rows = [[str(number), WORDS[number % len(WORDS)], f"{number * 7 % 17}.50"] for number in range(120)]
+    text = of_story([Table([["Pos", "Item", "Price"], *rows], repeatRows=1)])
+    assert text.startswith("Pos\tItem\tPrice\n0\tamber\t0.50\n")
+    assert text.count("Pos") == 1
+
+
+def test_a_space_that_begins_what_comes_after_a_raised_or_lowered_letter_stays() -> None:
+    said = "The area of 5 m<super>2</super> was x<sub>i</sub> and so on. A<super>a</super> word of H<sub>2</sub>O."
+    text = of_story([Paragraph(said, getSampleStyleSheet()["Normal"])])
+    assert text == "The area of 5 m2 was xi and so on. Aa word of H2O."
+
+
+def test_a_title_and_the_dots_to_its_page_are_one_line() -> None:
+    def page(canvas: Canvas) -> None:
+        for number in range(15):
+            canvas.drawString(60, 780 - 16 * number, f"{number + 1} Chapter about frogs ")
+            canvas.drawRightString(500, 780 - 16 * number, f"{'.' * 30} {7 * number + 3}")
+
+    assert text_of(painted([page])).splitlines() == [
+        f"{number + 1} Chapter about frogs {'.' * 30} {7 * number + 3}" for number in range(15)
+    ]
 
 
 def test_layout_can_be_switched_off() -> None:

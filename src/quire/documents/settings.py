@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from quire.settings import Settings
 
-READERS_VERSION = 5
+READERS_VERSION = 6
 """Raised whenever a reader would give another text for the same bytes; it makes every fingerprint new."""
 
 WITHOUT_EFFECT = frozenset(("ocr_threads",))
@@ -77,7 +77,7 @@ class ReadSettings(Settings):
     pdf_layout: bool = True
     """Put lines of PDF pages in reading order, cells into rows and lines into paragraphs; else as the file has them."""
     running_heads: bool = True
-    """Leave out the running heads, feet and page numbers of PDFs."""
+    """Leave out page numbers of PDFs, and running heads and feet but for the first of the same words."""
     ocr: bool = True
     """Recognise text in pictures and in PDF pages that have no usable text layer."""
     ocr_dpi: int = Field(default=150, ge=72, le=400)

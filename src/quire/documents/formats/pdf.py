@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from quire.documents.document import DroppedFile, Part
+from quire.documents.document import DroppedFile, LeftOut, Part
 from quire.documents.formats.furniture import running
 from quire.documents.formats.hyphenation import join_words
 from quire.documents.formats.members import Budget, Members
@@ -88,7 +88,9 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
                 notes.append(put_on)
                 attached.extend(files)
                 page_done()
-    read = [_noted(page, put_on) for page, put_on in zip(_texts(pages, settings), notes, strict=True)]
+    heads = _heads(pages) if settings.running_heads else [[] for _ in pages]
+    texts = _texts(pages, heads, settings)
+    read = [_noted(page, put_on) for page, put_on in zip(texts, notes, strict=True)]
     missing = {page.missing for page in read if page.missing is not None}
     if all(page.missing == "damaged" for page in read):
         raise ReadError(f"not one of its {count:,} pages can be opened", where=file.where)
@@ -96,6 +98,7 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
     names = [f"attachment {name}" for name in (attached[: settings.max_members] if too_many else attached)]
     left_out: list[Part] = [
         *pages_left_out(file, read),
+        *_heads_left_out(file, heads),
         *(members.left_out(name, 0, "attachment", "files attached to PDFs are not read") for name in names),
     ]
     if too_many:
@@ -106,13 +109,31 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> list[Part]:
     return [document_of(file, read), *left_out]
 
 
-def _texts(pages: Sequence[Page | list[TextLine]], settings: ReadSettings) -> list[Page]:
-    """Return what each page says, now that all of them are known."""
+def _heads(pages: Sequence[Page | list[TextLine]]) -> list[list[TextLine]]:
+    """Return the lines of each page that are running heads, feet or page numbers and are left out."""
     layers = [page if isinstance(page, list) else [] for page in pages]
-    heads = running(layers) if settings.running_heads else [set[int]()] * len(layers)
+    return [[lines[number] for number in found] for lines, found in zip(layers, running(layers), strict=True)]
+
+
+def _heads_left_out(file: SourceFile, heads: Sequence[Sequence[TextLine]]) -> list[LeftOut]:
+    """Return the account of running heads, feet and page numbers, in one line."""
+    texts = [line.text for lines in heads for line in lines]
+    if not texts:
+        return []
+    pages = sum(map(bool, heads))
+    detail = f"{sum(map(len, texts)):,} characters of heads, feet and page numbers on {pages:,} page{'s' * (pages > 1)}"
+    size = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return [LeftOut(file.named("running heads and feet"), size, "dropped", "running-heads", detail)]
+
+
+def _texts(
+    pages: Sequence[Page | list[TextLine]], heads: Sequence[Sequence[TextLine]], settings: ReadSettings
+) -> list[Page]:
+    """Return what each page says without its heads, now that all of them are known."""
     texts = []
-    for lines, left_out in zip(layers, heads, strict=True):
-        kept = [line for number, line in enumerate(lines) if number not in left_out] if left_out else lines
+    for page, left_out in zip(pages, heads, strict=True):
+        lines = page if isinstance(page, list) else []
+        kept = [line for line in lines if line not in left_out] if left_out else lines
         texts.append(text_of(kept, rejoin=settings.pdf_layout))
     read = zip(pages, join_words(texts), strict=True)
     return [page if isinstance(page, Page) else Page(_normalised(text)) for page, text in read]

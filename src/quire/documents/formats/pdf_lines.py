@@ -48,12 +48,16 @@ _MAX_RECTS = 100
 # The box of a piece is that of its first character but for rounding.
 _EXACT = 0.01
 
+_LEADERS = re.compile(r"(?:[.·] ?){4}|…")
+
 # PDFium does not flag the fonts of every PDF reader, which need not be in the file.
 _FIXED_PITCH = re.compile(rb"Courier|Mono(?!t)|Consola|Typewriter|Menlo|CMTT")
+_BOLD = re.compile(rb"Bold|Black|Heavy|Demi|CMBX|SFBX|CMSSBX")
 _FONT_NAME = 64  # bytes of a font's name that are looked at
 
 _Rect = tuple[float, float, float, float]  # left, top, right, bottom, as PDFium counts: y grows upwards
-_Found = tuple[str, int, list[_Rect], int, float, bool]  # text, place, rectangles, turn, size, fixed pitch
+_Style = tuple[int, float, bool, bool]  # turn, size, fixed pitch, bold
+_Found = tuple[str, int, list[_Rect], _Style]  # text, place, rectangles, style
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +72,7 @@ class TextLine:
         fixed_pitch: whether its letters are all of one width.
         upright: whether it runs the same way as most of the page.
         place: index of its first character in the page's text as PDFium gives it.
+        bold: whether it begins in bold type.
     """
 
     text: str
@@ -79,6 +84,7 @@ class TextLine:
     fixed_pitch: bool
     upright: bool
     place: int
+    bold: bool = False
 
 
 def lines_of(handle: Any, text: str) -> list[TextLine]:
@@ -90,7 +96,7 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
     count_rects, get_rect = pdfium.FPDFText_CountRects, pdfium.FPDFText_GetRect
     char_index, char_angle = pdfium.FPDFText_GetCharIndexFromTextIndex, pdfium.FPDFText_GetCharAngle
     font_size = pdfium.FPDFText_GetFontSize
-    is_fixed = _Fonts(handle).is_fixed
+    font = _Fonts(handle).at
     left, top, right, bottom = (ctypes.c_double() for _ in range(4))
     text = with_symbols(handle, text)
     edits = edits_of(handle, text)
@@ -105,7 +111,8 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
             start = char_index(handle, place)
             first = start + len(part) - len(part.lstrip())
             last = start + len(said) - 1
-            fixed = is_fixed(first) and is_fixed(last)
+            fixed, bold = font(first)
+            fixed = fixed and font(last)[0]
             begin = place
             if fixed:  # it begins where its ink does, however much white space PDFium puts before it
                 begin, start, said = place + first - start, first, said.lstrip()
@@ -119,16 +126,19 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
             if fixed and turn == 0:
                 rects = _full_width(rects, _loose_rect(handle, first, last))
             turns[turn] += len(said)
-            style = (turn, font_size(handle, first), fixed)
+            style = (turn, font_size(handle, first), fixed, bold)
             gaps = _gaps(said, rects, style[1]) if turn == 0 and len(rects) > 1 else []
-            cuts = (
-                _cuts(handle, said, start, [(rects[n][0], rects[n][0] < rects[n - 1][0]) for n in gaps]) if gaps else []
-            )
-            if cuts:
+            if gaps:
+                lefts = [(rects[n][0], rects[n][0] < rects[n - 1][0]) for n in gaps]
+                cuts = _cuts(handle, said, start, lefts)
+                # The dots of a table of contents lead from one piece to the next.
+                parted = [cut for cut in zip(cuts, gaps, strict=False) if not _LEADERS.match(said, cut[0])]
+                cuts, gaps = [cut for cut, _ in parted], [gap for _, gap in parted]
+            if gaps:
                 found.extend(_cells(said, begin, cuts, rects, gaps, style, edits))
             else:
                 said = _edited(said, begin, edits) if edits and edits[0][0] < begin + len(said) else said
-                found.append((said, begin, rects, *style))
+                found.append((said, begin, rects, style))
             if end == HYPHENATED:
                 found[-1] = (found[-1][0] + HYPHENATED, *found[-1][1:])
         place += len(part) + len(end)
@@ -137,8 +147,8 @@ def lines_of(handle: Any, text: str) -> list[TextLine]:
     usual = max(turns, key=lambda turn: (turn != _LEANING, turns[turn]))
     mirrored = _RIGHT_TO_LEFT.search(text) is not None and 2 * len(_RIGHT_TO_LEFT.findall(text)) > len(text)
     return [
-        _line(said, place, _box(rects, usual, mirrored), size, fixed_pitch, turn == usual)
-        for said, place, rects, turn, size, fixed_pitch in found
+        _line(said, place, _box(rects, usual, mirrored), style, style[0] == usual)
+        for said, place, rects, style in found
     ]
 
 
@@ -149,19 +159,18 @@ class _Fonts:
         self._handle = handle
         self._info = raw_pdfium().FPDFText_GetFontInfo
         self._flags, self._name = ctypes.c_int(), ctypes.create_string_buffer(_FONT_NAME)
-        self._fixed: dict[bytes, bool] = {}  # by name
+        self._known: dict[bytes, tuple[bool, bool]] = {}  # by name
 
-    def is_fixed(self, place: int) -> bool:
-        """Whether a character is set in a font whose letters are all of one width."""
+    def at(self, place: int) -> tuple[bool, bool]:
+        """Whether a character is set in a font whose letters are all of one width, and whether in a bold one."""
         self._flags.value = 0
         size = self._info(self._handle, place, self._name, _FONT_NAME, self._flags)
-        if self._flags.value & 1:
-            return True
         name = self._name.raw[:size] if size <= _FONT_NAME else b""  # a longer name is not written
-        fixed = self._fixed.get(name)
-        if fixed is None:
-            fixed = self._fixed[name] = _FIXED_PITCH.search(name) is not None
-        return fixed
+        known = self._known.get(name)
+        if known is None:
+            known = _FIXED_PITCH.search(name) is not None, _BOLD.search(name) is not None
+            self._known[name] = known
+        return (True, known[1]) if self._flags.value & 1 else known
 
 
 def _full_width(rects: list[_Rect], loose: _Rect) -> list[_Rect]:
@@ -186,7 +195,7 @@ def _cells(
     cuts: list[int],
     rects: list[_Rect],
     gaps: list[int],
-    style: tuple[int, float, bool],
+    style: _Style,
     edits: list[Edit],
 ) -> Iterator[_Found]:
     """Yield the cells of a line that is cut at places of its text and between the rectangles of the same number."""
@@ -194,7 +203,7 @@ def _cells(
         cell = said[begin:end].rstrip()
         cell = _edited(cell, place + begin, edits) if edits and edits[0][0] < place + begin + len(cell) else cell
         if cell:  # a blank may stand before the first cell
-            yield cell, place + begin, rects[first:last], *style
+            yield cell, place + begin, rects[first:last], style
 
 
 def _gaps(said: str, rects: list[_Rect], size: float) -> list[int]:
@@ -283,8 +292,9 @@ def _box(rects: list[_Rect], usual: int, mirrored: bool) -> _Rect:
     return (-right, top, -left, bottom) if mirrored else (left, top, right, bottom)
 
 
-def _line(text: str, place: int, box: _Rect, size: float, fixed_pitch: bool, upright: bool) -> TextLine:
+def _line(text: str, place: int, box: _Rect, style: _Style, upright: bool) -> TextLine:
     left, top, right, bottom = box
-    if math.isfinite(left + top + right + bottom + size):
-        return TextLine(text, left, top, right, bottom, size, fixed_pitch, upright, place)
-    return TextLine(text, 0.0, 0.0, 0.0, 0.0, 0.0, fixed_pitch, upright, place)  # of a broken font or matrix
+    _, size, fixed_pitch, bold = style
+    if not math.isfinite(left + top + right + bottom + size):  # of a broken font or matrix
+        left = top = right = bottom = size = 0.0
+    return TextLine(text, left, top, right, bottom, size, fixed_pitch, upright, place, bold)

@@ -173,7 +173,7 @@ def _rows(lines: Sequence[TextLine]) -> list[_Row]:
             row.as_is = row.as_is or cell
             if row.text.endswith(HYPHENATED):  # the line of a cell, whose next line is not this
                 row.text = row.text[:-1] + "-"
-            row.text += ("\t" if cell else " " if gap > _NO_SPACE else "") + text.lstrip()
+            row.text += ("\t" if cell else " " if gap > _NO_SPACE or text[0].isspace() else "") + text.lstrip()
             row.right = max(row.right, line.right)
             row.top, row.bottom = min(row.top, line.top), max(row.bottom, line.bottom)
         else:
