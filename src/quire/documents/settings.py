@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from quire.settings import Settings
 
-READERS_VERSION = 5
+READERS_VERSION = 6
 """Raised whenever a reader would give another text for the same bytes; it makes every fingerprint new."""
 
 WITHOUT_EFFECT = frozenset(("ocr_threads",))
