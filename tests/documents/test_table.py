@@ -194,6 +194,30 @@ def test_a_lone_quote_costs_no_other_row():
     assert documents[-1].text.endswith("row 3000")
 
 
+@pytest.mark.parametrize("blank", [0, 50])
+def test_the_parsers_of_a_table_do_not_grow_with_its_rows(monkeypatch, blank):
+    made = []
+
+    class Counted:
+        Error = csv.Error
+        field_size_limit = staticmethod(csv.field_size_limit)
+
+        @staticmethod
+        def reader(source, **options):
+            made.append([])
+            return csv.reader((made[-1].append(line) or line for line in source), **options)
+
+    monkeypatch.setattr("quire.documents.formats.table.csv", Counted)
+    counts = []
+    for rows in (1000, 4000):
+        made.clear()
+        documents = read("id,text\n" + "".join(f'{n},"row\n{n}"\n' + "\n" * blank for n in range(rows)))
+        assert [document.text for document in documents] == [f"row\n{n}" for n in range(rows)]
+        counts.append(len(made))
+        assert max(map(len, made)) == 2 * rows + 1  # the empty lines come to none
+    assert counts[0] == counts[1]
+
+
 def test_a_million_columns():
     row = ",".join(map(str, range(1_000_000)))
     (document,) = read(f"{row}\n{row}\n")
