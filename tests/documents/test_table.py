@@ -140,6 +140,11 @@ def test_a_table_without_titles():
     assert documents[0].media_type == 'text/csv; column="2"'
 
 
+@pytest.mark.parametrize(("rows", "said"), [(1, "1 row has no text there"), (2, "2 rows have no text there")])
+def test_rows_without_text_are_told_in_words(rows, said):
+    assert read("id,text\n1,words\n2,words\n" + "3,\n" * rows)[-1].detail == said
+
+
 def test_rows_without_text_are_counted():
     *documents, left = read(written([("id", "text"), (1, "one"), (2, ""), (3, "three"), (4, "  ")]))
     assert [document.text for document in documents] == ["one", "three"]

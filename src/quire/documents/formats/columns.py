@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from quire.documents.document import DroppedFile, LeftOut
+from quire.documents.document import DroppedFile, LeftOut, counted
 from quire.documents.formats.encodings import decode
 
 NAMES = ("text", "content", "body", "article", "document", "passage", "story", "abstract", "markdown", "transcript")
@@ -87,6 +87,11 @@ def joined(cells: Iterable[str | None]) -> str:
     return "\n\n".join(cell for cell in cells if cell and not cell.isspace())
 
 
+def without_text(count: int, noun: str = "row", where: str = "") -> str:
+    """Return the sentence about rows that have no text: "1 row has no text there"."""
+    return f"{counted(count, noun)} {'has' if count == 1 else 'have'} no text{where}"
+
+
 class OtherColumns:
     """Counts what stands in columns that are not of the text, so that the account can say it.
 
@@ -119,8 +124,7 @@ def others_detail(characters: int, names: Sequence[str], what: str = "columns", 
     said = ", ".join(_printable(name) for name in names[:OTHERS_NAMED])
     if len(names) > OTHERS_NAMED:
         said += f" and {len(names) - OTHERS_NAMED:,} more"
-    count = f"{characters:,} character{'' if characters == 1 else 's'}"
-    return f"{count}{where} in {what} that are not taken: {said}"
+    return f"{counted(characters, 'character')}{where} in {what} that are not taken: {said}"
 
 
 def others_in_sample(rows: Rows, names: Sequence[str], taken: Sequence[int]) -> tuple[int, list[str]]:

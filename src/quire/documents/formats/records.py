@@ -17,6 +17,7 @@ from quire.documents.formats.columns import (
     joined,
     text_columns,
     with_column,
+    without_text,
 )
 from quire.documents.formats.encodings import decode
 from quire.documents.formats.lines import Lines, in_memory
@@ -103,7 +104,7 @@ def _read(
     yield from broken.others()
     yield from others.left_out(file.named("other fields"), "fields")
     if blank:
-        detail = f"{blank:,} have no text in {', '.join(map(repr, fields))}"
+        detail = without_text(blank, "record", f" in {', '.join(map(repr, fields))}")
         yield LeftOut(file.named("records without text"), 0, "dropped", "empty", detail)
 
 

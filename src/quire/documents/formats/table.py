@@ -12,7 +12,15 @@ from typing import NamedTuple
 
 from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span
 from quire.documents.formats.blocks import row_of
-from quire.documents.formats.columns import SAMPLE_ROWS, OtherColumns, is_prose, joined, text_columns, with_column
+from quire.documents.formats.columns import (
+    SAMPLE_ROWS,
+    OtherColumns,
+    is_prose,
+    joined,
+    text_columns,
+    with_column,
+    without_text,
+)
 from quire.documents.formats.lines import Line, Lines, in_memory
 from quire.documents.formats.reader import SourceFile
 from quire.documents.formats.text import read_verbatim
@@ -93,7 +101,7 @@ def read_table(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
         raise DroppedFile("no-text", f"no row below the title {name!r}")
     yield from left_out
     if blank:
-        yield LeftOut(file.named("rows without text"), 0, "dropped", "empty", f"{blank:,} rows have no text there")
+        yield LeftOut(file.named("rows without text"), 0, "dropped", "empty", without_text(blank, where=" there"))
 
 
 def _text(cells: list[str], columns: list[int]) -> str:
