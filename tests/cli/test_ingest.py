@@ -128,7 +128,8 @@ def test_nothing_kept_exits_1_with_the_reasons(folder, tmp_path):
     (tmp_path / "blobs" / "blob.bin").write_bytes(bytes(256))
     result = quire("blobs", "--workers", 1)
     assert result.exit_code == 1
-    assert "no document was kept of 1 files: 1 dropped (binary, such as blob.bin)" in result.stderr
+    assert "no document was kept of 1 file: 1 dropped (binary: blob.bin)" in result.stderr
+    assert "0 documents, 0 B of text; 1 file read" in " ".join(result.stdout.split())
     assert ["+", "dropped", "1", "256", "B"] in [line.split() for line in result.stdout.splitlines()]
 
 

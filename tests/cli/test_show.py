@@ -1,6 +1,7 @@
 """`quire show` says what lies at a path: corpus, run, tokens, weights, file; and where a token came from."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -189,6 +190,20 @@ def test_what_it_cannot_show_it_says(tmp_path, monkeypatch, words, code, said):
     result = show(*words)
     assert result.exit_code == code
     assert said in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("words", [(), ("--find", "words")])
+def test_what_may_not_be_read_is_told_as_an_error_of_quire(tmp_path, words):
+    (tmp_path / "a.txt").write_text("words")
+    (tmp_path / "folder").mkdir()
+    for name in ("a.txt", "folder"):
+        path = tmp_path / name
+        path.chmod(0)
+        result = CliRunner().invoke(app, ["show", str(path), *words])
+        path.chmod(0o700)
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"quire: {path}: no-access: Permission denied. Give yourself the right")
 
 
 def test_a_token_past_the_end_is_refused(made):

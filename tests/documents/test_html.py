@@ -108,6 +108,48 @@ def test_tables_of_layout_are_blocks() -> None:
     assert read("<table><tr><td>one<tr><td>two</table>") == "one\n\ntwo"
 
 
+def test_a_table_of_blocks_is_one_of_layout() -> None:
+    page = "<h1>Old page</h1><p>First words.</p><p>Second words.</p><ul><li>one<li>two</ul>"
+    blocks = "# Old page\n\nFirst words.\n\nSecond words.\n\n- one\n- two"
+    assert read(f"<table><tr><td>Menu</td><td>{page}</td></tr></table>") == f"Menu\n\n{blocks}"
+    inner = "<table><tr><td>iris<td>10 cm<tr><td>lily<td>60 cm</table>"
+    assert read(f"<table><tr><td>Menu<td>{inner}</table>") == "Menu\n\n| iris | 10 cm |\n| lily | 60 cm |"
+    long = "Words of a passage that goes on. " * 5
+    assert "|" not in read(f"<table><tr><td>Menu<td><p>{long}</p><p>{long}</p></table>")
+
+
+@pytest.mark.parametrize(
+    "cell", ["<p>{}</p>", "<div><p>{}</p></div>", "<h4>{}</h4>", "<ul><li>{}</ul>", "<pre>{}</pre>"]
+)
+def test_a_table_of_values_in_blocks_is_one_of_data(cell: str) -> None:
+    plant, depth, iris, ten = (cell.format(value) for value in ("plant", "depth", "iris", "10"))
+    table = read(f"<table><tr><td>{plant}<td>{depth}<tr><td>{iris}<td>{ten}</table>")
+    assert table.replace("#### ", "").replace("- ", "") == "| plant | depth |\n| iris | 10 |"
+
+
+def test_a_table_of_data_may_have_some_cells_of_blocks() -> None:
+    row = "<tr><td><p>Ada</p><td><p>Pond street 3</p><p>London</p></tr>"
+    assert read(f"<table>{row}{row}</table>") == "| Ada | Pond street 3 London |\n| Ada | Pond street 3 London |"
+    listed = "<tr><td>Reeds<td><ul><li>tall<li>green</ul>"
+    assert read(f"<table><tr><th>plant<th>looks{listed}</table>") == "| plant | looks |\n| Reeds | - tall - green |"
+
+
+def test_code_in_tables_keeps_its_lines_without_their_numbers() -> None:
+    code = "def f(x):\n    if x:\n        return 1"
+    for numbers in ("1\n2\n3", "\n  9\n 10\n 11\n"):
+        cells = f"<td class=linenos><pre>{numbers}</pre></td><td class=code><pre><span></span>{code}\n</pre></td>"
+        assert read(f"<table class=highlighttable><tr>{cells}</tr></table>") == f"```\n{code}\n```"
+    other = f"<tr><th>old<th>new<tr><td><pre>1\n3\n5</pre><td><pre>{code}</pre>"
+    assert read(f"<table>{other}</table>") == f"old\n\nnew\n\n```\n1\n3\n5\n```\n\n```\n{code}\n```"
+
+
+def test_code_keeps_its_lines_where_style_or_class_says_so() -> None:
+    for how in ("style='color: red; white-space:pre-wrap'", "class='hljs whitespace-pre'", "class=pre"):
+        assert read(f"<p>See <code {how}>a\n  b</code> there.") == "See\n\n```\na\n  b\n```\n\nthere."
+        assert read(f"<p>See <code {how}>a b</code> there.") == "See a b there."
+    assert read("<p>See <code class=preview style='white-space: normal'>a\n  b</code>.") == "See a b."
+
+
 def test_exponents_formulas_quotations_and_breaks() -> None:
     page = (
         "<p>10<sup>6</sup> m<sup>−2</sup>, the 1<sup>st</sup>, H<sub>2</sub>O, see<sup><a href='#n'>[1]</a></sup></p>"
@@ -149,6 +191,7 @@ def test_the_flat_list_is_the_tree(page: str) -> None:
         "<p><sup>" * 20_000 + "words",
         "<a href=x>" * 20_000 + "words",
         "<b><i>" * 3_000 + "words",
+        "<code class=pre>" * 20_000 + "words",
         "words" + "&" * 1_000_000,
         "words" + "<!--" * 200_000,
     ],

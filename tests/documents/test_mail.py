@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 import zipfile
+from email.message import EmailMessage
 
 import pytest
 from hypothesis import given, settings
@@ -50,6 +51,43 @@ def test_plain_text_goes_before_html():
     assert document.text == SHOWN + "only these words"
     (document,) = read(message_bytes("  \n", html="<p>other words</p>"))
     assert document.text == SHOWN + "other words"
+
+
+WORDS = [f"{first}{second}" for first in "abcdefgh" for second in "klmnopqr"]
+
+
+@given(st.sets(st.sampled_from(WORDS), min_size=1), st.sets(st.sampled_from(WORDS), min_size=1))
+def test_the_html_is_read_where_a_shorter_plain_text_lacks_most_of_its_words(plain, rich):
+    plain_text, rich_text = " ".join(sorted(plain)), " ".join(sorted(rich))
+    document, *others = read(message_bytes(plain_text, html=f"<p>{rich_text}</p>"))
+    if len(plain) < len(rich) and 2 * len(plain & rich) < len(rich):
+        assert document.text == SHOWN + rich_text
+        (stub,) = others
+        assert (stub.member, stub.outcome, stub.rule) == ("plain text", "dropped", "stub")
+        assert f"{len(plain & rich)} of the {len(rich)} words" in stub.detail
+    else:
+        assert document.text == SHOWN + plain_text
+        assert others == []
+
+
+def test_addresses_and_letter_case_make_no_stub_of_a_plain_text():
+    links = "".join(f"<a href='https://track.example/{word}/{word}?q={word}'>Deep</a> " for word in WORDS)
+    (document,) = read(message_bytes("The pond is DEEP.", html=f"<p>The Pond is {links}</p>"))
+    assert document.text == SHOWN + "The pond is DEEP."
+    online = "Online: https://track.example/" + "/".join(WORDS)
+    document, stub = read(message_bytes(online, html="<p>The pond is deep.</p>"))
+    assert document.text == SHOWN + "The pond is deep."
+    assert stub.rule == "stub"
+
+
+def test_a_stub_in_nested_alternatives_is_told_once():
+    inner = message("No HTML here.", html="<p>All the many words of this mail about the pond.</p>")
+    outer = EmailMessage()
+    outer.make_alternative()
+    outer.attach(inner)
+    document, stub = read(outer.as_bytes())
+    assert document.text == "All the many words of this mail about the pond."
+    assert (stub.rule, stub.size) == ("stub", len("No HTML here.\n"))
 
 
 def test_quoted_replies_stay_and_flowed_lines_are_joined():

@@ -127,6 +127,16 @@ def test_sheets_as_they_are_shown() -> None:
     assert len(read(data, "a.ods", hidden=True)) == 2
 
 
+def test_long_numbers_of_a_sheet_keep_their_digits() -> None:
+    def cell(value: str, shown: str) -> str:
+        kind = f'office:value-type="float" office:value="{value}"' if value else 'office:value-type="string"'
+        return f"<table:table-cell {kind}><text:p>{shown}</text:p></table:table-cell>"
+
+    cells = cell("1234567890123456", "1.23456789012346E+15") + cell("1234567890123457", "1,23E+15") + cell("", "1E4")
+    table = f'<table:table table:name="S"><table:table-row>{cells}</table:table-row></table:table>'
+    assert read(odf("spreadsheet", table), "a.ods") == ["# S\n\n| 1234567890123456 | 1234567890123457 | 1E4 |"]
+
+
 def test_slides_in_reading_order_with_notes() -> None:
     def frame(words: str, y: str, x: str = "0cm", kind: str = "outline") -> str:
         return (

@@ -363,7 +363,7 @@ def test_broken_slides_and_sheets_leave_the_others() -> None:
     document, left_out = read(book, "a.xlsx")
     assert isinstance(left_out, LeftOut)
     assert (left_out.member, left_out.outcome) == ("sheet A", "failed")
-    assert "broken after 1 rows" in left_out.detail
+    assert "broken after 1 row" in left_out.detail
 
 
 @pytest.mark.parametrize(

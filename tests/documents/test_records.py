@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import pytest
@@ -28,6 +30,13 @@ def read(data, name="a.jsonl", settings=DEFAULT):
 
 def lines(records, **options):
     return "".join(json.dumps(record, **options) + "\n" for record in records)
+
+
+def as_csv(record, rows=3):
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerows([record.keys(), *[record.values()] * rows])
+    return buffer.getvalue()
 
 
 @given(
@@ -76,6 +85,55 @@ def test_a_usual_name_is_not_believed_where_another_field_holds_more():
     *documents, left = read(lines(records))
     assert [document.text for document in documents] == [f"{PROSE} a", f"{PROSE} b"]
     assert left.detail == "20 characters in fields that are not taken: document, more"
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"output": PROSE, "instruction": "Why?"}, f"Why?\n\n{PROSE}"),
+        ({"instruction": "Add them.", "input": "two, three", "output": "5"}, "Add them.\n\ntwo, three\n\n5"),
+        ({"instruction": "Add them.", "input": "", "output": "5"}, "Add them.\n\n5"),
+        ({"context": PROSE, "response": "Rain.", "instruction": "What?"}, f"What?\n\n{PROSE}\n\nRain."),
+        ({"prompt": "Why?", "response": PROSE}, f"Why?\n\n{PROSE}"),
+        ({"prompt": "Why?", "completion": "Rain."}, "Why?\n\nRain."),
+        ({"Question": "2 + 2 is what?", "Answer": "4"}, "2 + 2 is what?\n\n4"),
+        ({"question": "Why?", "answer": "Rain.", "why": PROSE}, f"Why?\n\nRain.\n\n{PROSE}"),
+        ({"question": "Why?", "answer": "Rain.", "text": f"Question: Why?\n{PROSE}"}, f"Question: Why?\n{PROSE}"),
+        ({"question": "Why?", "answer": PROSE, "body": "no"}, f"Why?\n\n{PROSE}"),
+    ],
+)
+def test_a_question_stays_with_its_answer(record, text):
+    for part in (read(lines([record] * 3)), read(json.dumps([record] * 3), "a.json"), read(as_csv(record), "a.csv")):
+        documents = [document for document in part if isinstance(document, Document)]
+        assert [document.text for document in documents] == [text] * 3
+    told = next(name for name in record if record[name])
+    first, *_ = read(lines([record] * 3), settings=ReadSettings(text_field=told))
+    assert first.text == record[told]
+
+
+def test_the_account_says_which_fields_a_question_and_its_answer_are():
+    document, left = read(lines([{"answer": PROSE, "question": "Why?", "source": "a book"}]))
+    assert document.media_type == 'application/jsonl; field="question, answer"'
+    assert left.detail == "6 characters in fields that are not taken: source"
+
+
+def test_a_pair_without_questions_is_none():
+    *documents, left = read(lines([{"question": "", "answer": PROSE}] * 2 + [{"question": "Why?", "answer": PROSE}]))
+    assert [document.text for document in documents] == [PROSE] * 3
+    assert left.detail.endswith("fields that are not taken: question")
+
+
+@pytest.mark.parametrize(("who", "words"), [("role", "content"), ("from", "value")])
+@pytest.mark.parametrize("answer", ["Rain.", PROSE])
+def test_a_conversation_is_one_text(who, words, answer):
+    chat = [{who: "user", words: "Why?"}, {who: "assistant", words: answer}, {who: "tool", words: None, "name": "call"}]
+    document, *_, left = read(lines([{"id": "a1", "messages": chat}] * 2))
+    assert document.text == f"Why?\n\n{answer}"
+    assert document.media_type == 'application/jsonl; field="messages"'
+    assert left.detail == "12 characters in fields that are not taken: id, messages"
+    document, left = read(lines([{"post": {"chat": chat}}]), settings=ReadSettings(text_field="post.chat"))
+    assert document.text == f"Why?\n\n{answer}"
+    assert left.detail.startswith("4 characters")
 
 
 @pytest.mark.parametrize(

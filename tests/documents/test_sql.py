@@ -207,13 +207,30 @@ def test_what_is_wrong_with_a_source(tmp_path, source, what):
 def test_nothing_is_written(tmp_path):
     path = notes(tmp_path / "notes.db")
     before = path.read_bytes()
-    for query in ("DELETE FROM notes RETURNING body", "CREATE TABLE a AS SELECT 1", "broken"):
+    only_reads = "Only queries that read are allowed"
+    for query, said in (
+        ("DELETE FROM notes", only_reads),
+        ("DELETE FROM notes RETURNING body", only_reads),
+        ("CREATE TABLE a AS SELECT 1", only_reads),
+        (f"ATTACH '{tmp_path}/new.db' AS new", only_reads),
+        (f"VACUUM INTO '{tmp_path}/new.db'", only_reads),
+        ("broken", 'near "broken": syntax error'),
+    ):
         with (
-            pytest.raises(QuireError, match=r"notes\.db"),
+            pytest.raises(QuireError, match=rf"notes\.db: .*{said}"),
             queried([f"sqlite:///{path}?query={query}"], tmp_path / "rows", DEFAULT),
         ):
             raise AssertionError
     assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["notes.db"]
+
+
+def test_a_server_that_is_not_there_is_told_with_what_to_look_at(tmp_path):
+    with pytest.raises(QuireError) as wrong:
+        read("postgresql://ada:secret@127.0.0.1:1/library?table=notes", tmp_path)
+    assert str(wrong.value).startswith("library: no connection to 127.0.0.1, port 1: ")
+    assert "Is the server running" in str(wrong.value)
+    assert "secret" not in str(wrong.value)
 
 
 def test_the_corpus_leads_back_to_the_row(tmp_path):

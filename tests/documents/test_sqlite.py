@@ -72,7 +72,7 @@ def test_blobs_of_a_column_that_is_told_are_text_where_their_bytes_are(tmp_path)
     path = database(tmp_path / "a.db", "CREATE TABLE t (body BLOB)", rows=rows, into="t")
     parts = read(path, ReadSettings(text_column="body"))
     assert [part.text for part in parts[:-1]] == [PROSE, PROSE, "naïve café", "a string"]
-    assert parts[-1].detail == "4 rows have no text in ['body']; 1 of them have bytes there that are none"
+    assert parts[-1].detail == "4 rows have no text in ['body']; 1 of them with bytes there that are none"
     path = database(tmp_path / "b.db", "CREATE TABLE t (body BLOB)", rows=blobs[:3], into="t")
     (left,) = read(path)
     assert left.detail == "no column of text among 1; text_column can name one"

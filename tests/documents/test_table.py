@@ -140,6 +140,11 @@ def test_a_table_without_titles():
     assert documents[0].media_type == 'text/csv; column="2"'
 
 
+@pytest.mark.parametrize(("rows", "said"), [(1, "1 row has no text there"), (2, "2 rows have no text there")])
+def test_rows_without_text_are_told_in_words(rows, said):
+    assert read("id,text\n1,words\n2,words\n" + "3,\n" * rows)[-1].detail == said
+
+
 def test_rows_without_text_are_counted():
     *documents, left = read(written([("id", "text"), (1, "one"), (2, ""), (3, "three"), (4, "  ")]))
     assert [document.text for document in documents] == ["one", "three"]
@@ -192,6 +197,30 @@ def test_a_lone_quote_costs_no_other_row():
     documents = read(f"id,text\n{many}")
     assert len(documents) >= 3001 - 32  # two quotes of the first rows may close one another
     assert documents[-1].text.endswith("row 3000")
+
+
+@pytest.mark.parametrize("blank", [0, 50])
+def test_the_parsers_of_a_table_do_not_grow_with_its_rows(monkeypatch, blank):
+    made = []
+
+    class Counted:
+        Error = csv.Error
+        field_size_limit = staticmethod(csv.field_size_limit)
+
+        @staticmethod
+        def reader(source, **options):
+            made.append([])
+            return csv.reader((made[-1].append(line) or line for line in source), **options)
+
+    monkeypatch.setattr("quire.documents.formats.table.csv", Counted)
+    counts = []
+    for rows in (1000, 4000):
+        made.clear()
+        documents = read("id,text\n" + "".join(f'{n},"row\n{n}"\n' + "\n" * blank for n in range(rows)))
+        assert [document.text for document in documents] == [f"row\n{n}" for n in range(rows)]
+        counts.append(len(made))
+        assert max(map(len, made)) == 2 * rows + 1  # the empty lines come to none
+    assert counts[0] == counts[1]
 
 
 def test_a_million_columns():

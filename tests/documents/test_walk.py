@@ -220,6 +220,8 @@ def test_a_folder_left_out_by_a_rule_has_that_rule_even_where_it_cannot_be_liste
         "z": ("unreadable", True),
     }
     assert "Permission denied" in str(found[-1].detail)
+    (alone,) = walk([tmp_path / "z"], DEFAULT)
+    assert (alone.source, alone.rule) == ("z", "unreadable")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")

@@ -109,6 +109,14 @@ def test_what_a_format_shows(code: str, form: str) -> None:
     ("value", "code", "expected"),
     [
         ("0.30000000000000004", "", "0.3"),
+        ("0.99999999999999989", "", "1"),
+        ("1234.5600000000004", "", "1234.56"),
+        ("12345678.123456789", "", "12345678.12345679"),
+        ("12345678.123456789", "0.00", "12345678.12"),
+        ("1234567890123456.5", "", "1234567890123456.5"),
+        ("1.234567890123456E+15", "0", "1234567890123456"),
+        ("-12345678901234567890", "0", "-12345678901234567890"),
+        ("1.2345678901234568E+20", "0", "123456789012345680000"),
         ("1E-3", "", "0.001"),
         ("1234567", "#,##0", "1234567"),
         ("2.5", "0.00", "2.50"),
@@ -129,6 +137,26 @@ def test_what_a_format_shows(code: str, form: str) -> None:
 )
 def test_numbers_as_a_sheet_shows_them(value: str, code: str, expected: str) -> None:
     assert shown(value, code) == expected
+
+
+@given(st.integers(-(10**24), 10**24), st.floats(allow_nan=False, allow_infinity=False))
+def test_no_two_numbers_become_one(integer: int, fraction: float) -> None:
+    assert shown(str(integer), "0") == shown(str(integer), "") == str(integer)
+    assert float(shown(repr(fraction), "")) == pytest.approx(fraction, rel=1e-14, abs=0)
+    if float(f"{fraction:.12g}") != float(f"{fraction:.15g}"):
+        assert float(shown(repr(fraction), "")) == fraction
+
+
+def test_long_order_numbers_of_a_sheet_stay_apart() -> None:
+    book = openpyxl.Workbook()
+    for row in (["order", "name"], [1234567890123456, "Ada"], [1234567890123457, "Bo"]):
+        book.active.append(row)
+    book.active["A2"].number_format = book.active["A3"].number_format = "0"
+    buffer = io.BytesIO()
+    book.save(buffer)
+    assert read(buffer.getvalue()) == [
+        "# Sheet\n\n| order | name |\n| 1234567890123456 | Ada |\n| 1234567890123457 | Bo |"
+    ]
 
 
 def test_kinds_of_cells() -> None:

@@ -150,7 +150,8 @@ def print_account(account: Account, *, stderr: bool = False) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from quire.corpus.account import counted, megabytes
+    from quire.corpus.account import megabytes
+    from quire.documents.document import counted
 
     stream = sys.stderr if stderr else sys.stdout
     console = Console(stderr=stderr, width=None if stream.isatty() else 120, highlight=False)
@@ -177,7 +178,8 @@ def print_account(account: Account, *, stderr: bool = False) -> None:
     formats = ", ".join(f"{kind} {megabytes(share.text_bytes)}" for kind, share in list(account.formats.items())[:5])
     read = f"{counted(account.files_read, 'file')} read in {account.seconds:.1f} s"
     documents = counted(account.documents, "document")
-    console.print(f"\n{documents}{pages}, {megabytes(account.text_bytes)} of text ({formats}); {read}")
+    of_which = f" ({formats})" if formats else ""
+    console.print(f"\n{documents}{pages}, {megabytes(account.text_bytes)} of text{of_which}; {read}")
 
 
 def _sums(account: Account) -> Table:
@@ -216,7 +218,7 @@ def _rules(title: str, rules: Sequence[Rule]) -> Table:
 
 def _characters(account: Account) -> str:
     """Return the sum of all characters in one line."""
-    from quire.corpus.account import counted
+    from quire.documents.document import counted
 
     letters = account.characters
     terms = [f"{letters.kept:,} kept"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ TEXT = "\n\t"  # what a text may hold besides letters
 
 def command(
     *,
-    path: Path = typer.Argument(..., help="A corpus, a run, a folder of tokens, or a file."),
+    path: Path = typer.Argument(..., readable=False, help="A corpus, a run, a folder of tokens, or a file."),
     token: int | None = typer.Option(None, metavar="N", help="Tell where token N of the run's tokens came from."),
     words: str | None = typer.Option(
         None,
@@ -42,8 +43,11 @@ def command(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Say what a corpus, a run or a file is, and where a token came from."""
-    if not path.exists():
+    if not os.path.exists(path):
         raise UsageError("no such file or folder", where=path)
+    if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+        hint = "Give yourself the right to read it: chmod u+rX, or ask its owner"
+        raise ReadError("no-access: Permission denied", where=path, hint=hint)
     if words is not None:
         _find(path, words, as_json=as_json)
         return
@@ -110,9 +114,9 @@ def _corpus(path: Path) -> dict[str, Any]:
 
 def _find(path: Path, words: str, *, as_json: bool) -> None:
     """Print every hit as it is found: the place in one line, the text around it in the next."""
-    from quire.corpus.account import counted
     from quire.corpus.find import find
     from quire.corpus.store import Corpus
+    from quire.documents.document import counted
 
     corpus = Corpus.open(path)
     hits, documents = 0, set()

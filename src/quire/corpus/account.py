@@ -248,8 +248,3 @@ def megabytes(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun: "1 file", "1,200 files"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

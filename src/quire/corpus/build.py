@@ -21,6 +21,7 @@ from quire.corpus.publish import STAGE, finish, staged
 from quire.corpus.reading import Reader, Task, stamp_of
 from quire.corpus.settings import IngestSettings
 from quire.corpus.store import MANIFEST, Corpus
+from quire.documents.document import counted
 from quire.documents.sql import Rows, is_database, queried
 from quire.documents.walk import walk
 from quire.errors import FormatError, QuireError, UsageError
@@ -174,9 +175,10 @@ def _nothing(account: Account, roots: Sequence[Path]) -> str:
     if not account.found.files:
         return f"no files were found in {', '.join(map(str, roots))}"
     why = (
-        f"{rule.files} {rule.outcome} ({rule.rule}, such as {rule.example})" for rule in account.rules[:REASONS_TOLD]
+        f"{rule.files:,} {rule.outcome} ({rule.rule}{': ' if rule.files == 1 else ', such as '}{rule.example})"
+        for rule in account.rules[:REASONS_TOLD]
     )
-    return f"no document was kept of {account.found.files} files: {'; '.join(why)}"
+    return f"no document was kept of {counted(account.found.files, 'file')}: {'; '.join(why)}"
 
 
 def _unchanged(out: Path, inputs: str) -> Account | None:

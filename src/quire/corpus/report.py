@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from quire.corpus.account import OUTCOMES, Account, Rule, Share, Tally, counted, megabytes
+from quire.corpus.account import OUTCOMES, Account, Rule, Share, Tally, megabytes
 from quire.corpus.charts import bars, columns
 from quire.corpus.settings import IngestSettings
+from quire.documents.document import counted
 from quire.files import write_text
 
 BARS_SHOWN = 12

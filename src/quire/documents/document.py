@@ -93,3 +93,8 @@ class DroppedFile(Exception):  # noqa: N818 - not an error: a file that is left 
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.detail}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: "1 file", "1,200 files"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -17,13 +17,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
+from quire.documents.document import counted
 from quire.documents.formats.columns import SAMPLE_ROWS, joined, others_detail, others_in_sample, text_columns, text_of
 from quire.documents.formats.rows import write_rows
 from quire.documents.settings import ReadSettings
+from quire.documents.sql_errors import explained
 from quire.documents.walk import unused
-from quire.errors import QuireError, UsageError
+from quire.errors import UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine, Executable
@@ -140,7 +142,7 @@ def queried(sources: Sequence[str], folder: Path, settings: ReadSettings) -> Ite
             given.add((place, _asked(told)))
             if place not in names:
                 names[place] = unused(_name(url), taken)
-            with _explained(url), _engine(url).connect() as connection:
+            with explained(url, _name(url)), _engine(url).connect() as connection:
                 _only_read(connection)
                 for plan in _plans(connection, told, settings):
                     path = folder / f"{len(found)}.rows"
@@ -212,9 +214,14 @@ def _engine(url: URL) -> Engine:
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("PRAGMA query_only=ON")
+        connection.set_authorizer(_unless_attached)  # what is attached is made where it is not there
         return connection
 
     return sqlalchemy.create_engine("sqlite://", creator=opened, poolclass=sqlalchemy.NullPool)
+
+
+def _unless_attached(action: int, *_: object) -> int:
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
 def _only_read(connection: Connection) -> None:
@@ -222,45 +229,6 @@ def _only_read(connection: Connection) -> None:
 
     if connection.dialect.name in ("postgresql", "mysql", "mariadb"):
         connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
-
-
-@contextlib.contextmanager
-def _explained(url: URL) -> Iterator[None]:
-    """Turn what SQLAlchemy and drivers raise into errors without the password, and without a cause that may hold it."""
-    from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
-
-    try:
-        yield
-    except NoSuchModuleError:
-        hint = "Known are sqlite, postgresql, mysql, mariadb, oracle and mssql, and what SQLAlchemy has a package for"
-        raise UsageError(f"no database of the kind {url.drivername!r} is known", where=_name(url), hint=hint) from None
-    except ModuleNotFoundError as error:
-        hint = f"Install the driver {error.name}"
-        raise UsageError(f"the driver of {url.drivername} is not installed", where=_name(url), hint=hint) from None
-    except UsageError as error:
-        raise UsageError(error.what, where=error.where or _name(url), hint=error.hint) from None
-    except SQLAlchemyError as error:
-        raise QuireError(_without_password(_said(error), url), where=_name(url)) from None
-
-
-def _said(error: Exception) -> str:
-    """Return what the server says: the message alone, where a driver gives fields (PostgreSQL's "M")."""
-    cause = getattr(error, "orig", None) or error
-    fields = cause.args[0] if cause.args else None
-    return str(fields["M"]) if isinstance(fields, dict) and "M" in fields else str(cause)
-
-
-def _without_password(text: str, url: URL) -> str:
-    password = url.password
-    if password:
-        for form in (
-            str(password),
-            quote(str(password), safe=""),
-            quote_plus(str(password)),
-            repr(str(password))[1:-1],
-        ):
-            text = text.replace(form, "***")
-    return " ".join(text.split())
 
 
 def _plans(connection: Connection, told: dict[str, str], settings: ReadSettings) -> Iterator[_Plan]:
@@ -353,7 +321,9 @@ def _chosen(connection: Connection, statement: Any, columns: list[str], settings
         return _Chosen([])
     taken = text_columns(rows, columns, settings.text_column)
     characters, names = others_in_sample(rows, columns, taken)
-    others = others_detail(characters, names, where=f" of the first {len(rows):,} rows") if taken and names else None
+    others = None
+    if taken and names:
+        others = others_detail(characters, names, where=f" of the first {counted(len(rows), 'row')}")
     return _Chosen([columns[number] for number in taken], others)
 
 

@@ -92,7 +92,7 @@ def walk(roots: Sequence[Path], settings: WalkSettings) -> Iterator[Found]:
 def _walk_roots(roots: dict[str, Path], settings: WalkSettings) -> Iterator[Found]:
     taken: set[str] = set()
     for place, root in roots.items():
-        name = unused(_printable(os.path.basename(place) or "root"), taken)
+        name = unused(_name(place), taken)
         if os.path.isdir(place):
             prefix = f"{name}/" if len(roots) > 1 else ""
             excludes = IgnoreRules().with_lines(settings.exclude, "the exclude setting")
@@ -142,7 +142,8 @@ def _enter(
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
         drop = folder.drop or _Drop(UNREADABLE, f"a folder that cannot be listed: {error.strerror or error}")
-        return Found(Path(folder.path), folder.source.rstrip("/") or ".", 0, drop.rule, drop.detail)
+        source = folder.source.rstrip("/") or _name(os.path.realpath(folder.path))
+        return Found(Path(folder.path), source, 0, drop.rule, drop.detail)
     if settings.gitignore and folder.drop is None:
         folder = replace(folder, ignores=folder.ignores.with_file(folder.path, folder.source))
     stack.append((folder, iter(entries)))
@@ -175,6 +176,11 @@ def _kind(mode: int) -> str:
     if stat.S_ISSOCK(mode):
         return "a socket"
     return "a device"
+
+
+def _name(place: str) -> str:
+    """Return what a root is called, in the account and in front of its files."""
+    return _printable(os.path.basename(place) or "root")
 
 
 def _printable(name: str) -> str:

@@ -84,7 +84,17 @@ class Blocks:
 
     def inline(self) -> str:
         """Return the blocks on one line, as they fit into the cell of a table."""
-        return " ".join(block.replace("\n", " ") for _, block in self._blocks)
+        return " ".join(
+            " ".join(block.split("\n")[1:-1] if kind == "code" else block.split("\n")) for kind, block in self._blocks
+        )
+
+    def kinds(self) -> set[str]:
+        """Return what kinds of blocks there are: "heading", "paragraph", "item", "rows" and "code"."""
+        return {kind for kind, _ in self._blocks}
+
+    def code_lines(self) -> list[str]:
+        """Return the lines of all code."""
+        return [line for kind, block in self._blocks if kind == "code" for line in block.split("\n")[1:-1]]
 
     def text(self) -> str:
         """Return all blocks: the items of a list on lines of their own, other blocks with a blank line between them."""

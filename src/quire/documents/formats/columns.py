@@ -5,11 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from quire.documents.document import DroppedFile, LeftOut
+from quire.documents.document import DroppedFile, LeftOut, counted
 from quire.documents.formats.encodings import decode
 
 NAMES = ("text", "content", "body", "article", "document", "passage", "story", "abstract", "markdown", "transcript")
 """A column of such a name is the text where no other holds more letters; the first of this list goes first."""
+
+PAIRS = (
+    ("instruction", "output"),
+    ("instruction", "response"),
+    ("prompt", "response"),
+    ("prompt", "completion"),
+    ("question", "answer"),
+)
+"""Columns of such two names are a question and what was answered, and neither is text without the other."""
+
+BETWEEN = ("input", "context")
+"""Columns that say more to the question of a pair; they stand between it and the answer."""
 
 SAMPLE_ROWS = 200
 """Rows that are looked at; more of them tell no more about a table that was written by one program."""
@@ -38,13 +50,14 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 def text_columns(rows: Rows, names: Sequence[str], told: str | None = None) -> list[int]:
-    """Return the numbers of the columns that hold the text, counted from 0 and in their order, or [] where none does.
+    """Return the numbers of the columns that hold the text, counted from 0 and in the order of the text; [] for none.
 
     The column that is `told` goes first, if there is one of that name. Then the first of `NAMES` that has letters in
     half of the rows, unless another column holds more letters in cells of words: seven in ten characters letters and
     spaces, words of 20 characters at most in the mean. Then every column that holds prose in half of the rows: cells of
     40 letters or more in six words or more, seven in ten characters of them letters and spaces (or 20 characters of a
     script written without spaces); and beside such ones the column of `NAMES`, if half of its cells have two words.
+    The columns of a pair (see `PAIRS`) go before those of prose, if half of the rows have words of both.
 
     Args:
         rows: the first rows, without the names; rows may be shorter than others.
@@ -60,17 +73,23 @@ def text_columns(rows: Rows, names: Sequence[str], told: str | None = None) -> l
         return []
     rows = rows[: min(SAMPLE_ROWS, max(1, SAMPLE_CELLS // max(1, len(names))))]
     named = _named(rows, lowered)
-    if named is not None and not _outweighed(rows, named, len(names)):
+    pair = _pair(rows, lowered)
+    if named is not None and not _outweighed(rows, named, len(names), pair):
         return [named]
     prose = _prose_columns(rows, len(names))
     if prose and named is not None and _in_half(rows, named, lambda cell: len(cell.split()) > 1):
         prose.append(named)
-    return sorted(set(prose))
+    return pair + sorted(set(prose) - set(pair))
 
 
 def joined(cells: Iterable[str | None]) -> str:
     """Return the text of a row: its cells that are not blank, with a blank line between two."""
     return "\n\n".join(cell for cell in cells if cell and not cell.isspace())
+
+
+def without_text(count: int, noun: str = "row", where: str = "") -> str:
+    """Return the sentence about rows that have no text: "1 row has no text there"."""
+    return f"{counted(count, noun)} {'has' if count == 1 else 'have'} no text{where}"
 
 
 class OtherColumns:
@@ -105,8 +124,7 @@ def others_detail(characters: int, names: Sequence[str], what: str = "columns", 
     said = ", ".join(_printable(name) for name in names[:OTHERS_NAMED])
     if len(names) > OTHERS_NAMED:
         said += f" and {len(names) - OTHERS_NAMED:,} more"
-    count = f"{characters:,} character{'' if characters == 1 else 's'}"
-    return f"{count}{where} in {what} that are not taken: {said}"
+    return f"{counted(characters, 'character')}{where} in {what} that are not taken: {said}"
 
 
 def others_in_sample(rows: Rows, names: Sequence[str], taken: Sequence[int]) -> tuple[int, list[str]]:
@@ -128,9 +146,22 @@ def _named(rows: Rows, lowered: Sequence[str]) -> int | None:
     return None
 
 
-def _outweighed(rows: Rows, named: int, width: int) -> bool:
-    """Whether another column holds more letters; what stands in the one that is named may be code, and no words."""
+def _pair(rows: Rows, lowered: Sequence[str]) -> list[int]:
+    """Return the columns of a question, what says more to it, and its answer; [] where there are none."""
+    for pair in PAIRS:
+        if all(name in lowered for name in pair):
+            question, answer = map(lowered.index, pair)
+            whole = [row for row in rows if max(question, answer) < len(row) and row[question] and row[answer]]
+            if 2 * sum(_has_letters(str(row[question])[:_LOOKED_AT]) for row in whole) >= max(1, len(rows)):
+                return [question, *(lowered.index(name) for name in BETWEEN if name in lowered), answer]
+    return []
+
+
+def _outweighed(rows: Rows, named: int, width: int, pair: Sequence[int]) -> bool:
+    """Whether another column, or a pair, holds more letters; what stands in the one named may be code, and no words."""
     most = sum(map(_letters, _cells(rows, named)))
+    if sum(_letters(cell) for column in pair for cell in _cells(rows, column)) > most:
+        return True
     others = (column for column in range(width) if column != named)
     return any(sum(_letters(cell) for cell in _cells(rows, column) if _is_words(cell)) > most for column in others)
 

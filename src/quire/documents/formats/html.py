@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from quire.documents.document import Document, DroppedFile
-from quire.documents.formats.blocks import EXPONENT, MAX_SPAN, Blocks, spread
+from quire.documents.formats.blocks import EXPONENT, Blocks
 from quire.documents.formats.encodings import decode
+from quire.documents.formats.html_table import Table
 from quire.documents.formats.reader import SourceFile
 from quire.documents.formats.webpage import UNSEEN, Webpage, flatten, is_around, is_hidden, main_element
 from quire.documents.formats.zipped import number
@@ -17,6 +17,8 @@ from quire.documents.settings import ReadSettings
 # https://html.spec.whatwg.org/multipage/parsing.html#prescan-a-byte-stream-to-determine-its-encoding
 _CHARSET = re.compile(rb"<meta[^>]*?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _SPACES = re.compile(r"\s+")
+_PRE_STYLE = re.compile(r"white-space\s*:\s*(pre|break-spaces)", re.IGNORECASE)
+_PRE_CLASS = re.compile(r"(?<!\S)(whitespace-)?pre(-wrap|-line)?(?!\S)", re.IGNORECASE)
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCKS = frozenset(
     (
@@ -28,12 +30,6 @@ _BLOCKS = frozenset(
 )
 _SHORT = 10
 """Nodes in an exponent at most."""
-
-_LAYOUT_CELL = 1000
-"""Characters of a cell from which a table is taken for the layout of a page, as it was before style sheets."""
-
-MAX_CELLS = 1_000_000
-"""Cells of a table, those repeated by spans included; more of them would be an attack."""
 
 MAX_TABLES = 8
 """Tables in one another that are read as tables."""
@@ -96,43 +92,6 @@ def _attribute(node: Any, name: str) -> str | None:
     return None if node is None else cast("str | None", node.getattr(name))
 
 
-@dataclass
-class _Table:
-    """A table that is being read: its rows, and what goes on from cells above."""
-
-    rows: list[list[str]] = field(default_factory=list)
-    cells: list[Blocks] = field(default_factory=list)
-    above: dict[int, tuple[int, list[str]]] = field(default_factory=dict)
-    layout: bool = False
-    count: int = 0
-
-    def begin_row(self) -> None:
-        self.rows.append([])
-
-    def fill(self) -> None:
-        """Write what reaches down into the place where the next cell would stand."""
-        row = self.rows[-1]
-        while (column := len(row)) in self.above:
-            left, texts = self.above.pop(column)
-            row += texts
-            self.count += len(texts)
-            if left > 1:
-                self.above[column] = (left - 1, texts)
-
-    def add(self, blocks: Blocks, columns: int, rows: int, *, single: bool) -> None:
-        """Add a cell over so many columns and rows; a `single` one is all of its row."""
-        self.cells.append(blocks)
-        text = blocks.inline()
-        column = len(self.rows[-1])
-        texts = [text] if single or self.count >= MAX_CELLS else spread(text, columns)
-        self.rows[-1] += texts
-        self.count += len(texts)
-        if rows > 1 and self.count < MAX_CELLS:
-            repeated = spread(text, 2)[1]
-            self.above[column] = (min(rows, MAX_SPAN) - 1, [repeated if text else "" for text in texts])
-        self.layout = self.layout or len(text) > _LAYOUT_CELL
-
-
 class _Writer:
     """Goes through the nodes of a page once and writes blocks."""
 
@@ -147,7 +106,8 @@ class _Writer:
         self._lists: list[int | None] = []  # the next number; None for bullets
         self._mark: str | None = None  # of the item whose first words are still to come
         self._in_item = 0
-        self._tables: list[_Table] = []
+        self._tables: list[Table] = []
+        self._one_line_until = 0
         self._deeper = 0  # tables inside those that are read as tables
 
     def write(self, start: int) -> Blocks:
@@ -215,8 +175,15 @@ class _Writer:
         elif tag == "tr" and self._tables and not self._deeper:
             self._tables[-1].begin_row()
         elif tag in ("td", "th") and self._tables and not self._deeper:
+            self._tables[-1].has_titles = self._tables[-1].has_titles or tag == "th"
             return self._begin_cell(node)
+        elif tag == "code" and node is not None and self._keeps_lines(index):
+            self._flush()
+            self._add_code(self._raw(index))
+            return False
         elif tag in _BLOCKS:
+            if tag in ("caption", "thead") and self._tables and not self._deeper:
+                self._tables[-1].has_titles = True
             self._flush()
             return self._flush
         elif tag == "math":
@@ -244,6 +211,21 @@ class _Writer:
             pieces.append(page.texts[position])
             position += 1
         return "".join(pieces)
+
+    def _keeps_lines(self, index: int) -> bool:
+        """Whether an element of code has lines, and is shown with them by its own style or class."""
+        page = self._page
+        if index < self._one_line_until:
+            return False
+        node = page.nodes[index]
+        style, classes = _attribute(node, "style") or "", _attribute(node, "class") or ""
+        if not (_PRE_STYLE.search(style) or _PRE_CLASS.search(classes)):
+            return False
+        inside = range(index + 1, page.ends[index])
+        if any(page.tags[inner] == "br" or "\n" in page.texts[inner] for inner in inside):
+            return True
+        self._one_line_until = page.ends[index]  # or code in code would be looked through again and again
+        return False
 
     def _formula(self, index: int) -> str:
         """Return a formula: the TeX that was written beside it, else its letters."""
@@ -323,17 +305,13 @@ class _Writer:
         if len(self._tables) >= MAX_TABLES:
             self._deeper += 1
             return self._end_deeper
-        table = _Table(layout=(_attribute(node, "role") or "") in ("presentation", "none"))
+        table = Table(is_layout=(_attribute(node, "role") or "") in ("presentation", "none"))
         self._tables.append(table)
 
         def end() -> None:
             self._flush()
             self._tables.pop()
-            if table.layout or all(len(row) <= 1 for row in table.rows):
-                for cell in table.cells:
-                    self._blocks.extend(cell)
-            else:
-                self._blocks.rows(table.rows)
+            table.write(self._blocks)
 
         return end
 
@@ -344,9 +322,7 @@ class _Writer:
     def _begin_cell(self, node: Any) -> Any:
         self._flush()
         table = self._tables[-1]
-        if not table.rows:
-            table.begin_row()
-        table.fill()
+        table.begin_cell()
         outer = (self._blocks, self._heading, self._lists, self._mark, self._in_item)
         self._blocks, self._heading, self._lists, self._mark, self._in_item = Blocks(self._most), 0, [], None, 0
 

@@ -46,12 +46,18 @@ A name of 255 letters written as RFC 2231 has it takes 3,000. The standard libra
 square of their length, 3 s for 250,000 semicolons.
 """
 
+PLAIN_SHARE = 0.5
+"""A plain text with less than this share of the words of the HTML beside it is no version of it but a note."""
+
 # What the standard library's parser and decoders raise on damaged messages, by its bug tracker and by fuzzing.
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, AssertionError, MessageError, RecursionError)
 
 # Encodings whose bytes can pass for UTF-8, and which seldom decode what is in another: for them the header is believed.
 _STATED_FIRST = re.compile(r"iso-?2022|utf-?7$|utf-?16|utf-?32|hz|gb|big5|euc|shift|sjis|ks_c|cp9", re.IGNORECASE)
 
+_WORDS_OF = 50_000  # characters of a text, enough to tell two versions from two texts
+_WORD = re.compile(r"[\u2e80-\U0003ffff]|[^\W\d_]+")  # signs of scripts without spaces stand alone
+_ADDRESS = re.compile(r"https?://\S+", re.IGNORECASE)
 _HEADER = re.compile(rb"(?:From [^\n]*|[!-9;-~]+:[^\n]*)\n")
 _FOLDED = re.compile(rb"[ \t][^\n]*\n")
 _TYPES = mimetypes.MimeTypes(filenames=())  # what the library knows, not what this machine knows
@@ -72,8 +78,9 @@ def looks_like_mail(head: bytes) -> bool:
 def read_mail(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     """Yield the text of a message, then the documents of its attachments, each by its own kind.
 
-    Of alternatives the plain text is taken, or else the HTML; quoted replies are kept. Other messages inside of it are
-    attachments. Signatures of programs are left out.
+    Of alternatives the plain text is taken, or else the HTML; the HTML too where the plain text says less and lacks
+    most of its words. Quoted replies are kept. Other messages inside of it are attachments. Signatures of programs are
+    left out.
 
     Raises:
         DroppedFile: "too-deep" or "too-many".
@@ -91,6 +98,8 @@ def read_mail(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
         if text.strip():
             span = Span(0, len(text), byte_start=0, byte_end=len(file.data))
             yield Document(text, file.source, file.media_type, file.sha256, file.member, (span,), size=None)
+        for part, detail in body.stubs:
+            yield members.left_out("plain text", len(_bytes_of(part)), "stub", detail)
         for number, part in enumerate(body.attached, start=1):
             yield from _attachment(members, part, number)
 
@@ -162,6 +171,7 @@ class _Body:
     def __init__(self, settings: ReadSettings, known: dict[int, str] | None = None) -> None:
         self.texts: list[_Message] = []
         self.attached: list[_Message] = []
+        self.stubs: list[tuple[_Message, str]] = []  # plain texts that are no version of the HTML, and why
         self._settings = settings
         self._known: dict[int, str] = {} if known is None else known
 
@@ -187,10 +197,17 @@ class _Body:
             choices.append(choice)
         written = [choice for choice in choices if any(map(choice.text_of, choice.texts))]
         plain = [choice for choice in written if all(text.get_content_type() == "text/plain" for text in choice.texts)]
+        rich = [choice for choice in written if choice not in plain]
         best = (plain or written or choices)[:1]
+        if plain and rich:
+            missing = _missing(_vocabulary(plain[0]), _vocabulary(rich[0]))
+            if missing is not None:
+                best = rich[:1]
+                self.stubs += [(text, missing) for text in plain[0].texts]
         for choice in choices:
             if choice in best:
                 self.texts += choice.texts
+                self.stubs += choice.stubs
             self.attached += choice.attached
 
     def _is_attached(self, part: _Message) -> bool:
@@ -225,6 +242,19 @@ class _Body:
             )
         except DroppedFile:
             return ""
+
+
+def _vocabulary(body: _Body) -> set[str]:
+    text = "\n".join(body.text_of(part)[:_WORDS_OF] for part in body.texts)[:_WORDS_OF]
+    return set(_WORD.findall(_ADDRESS.sub(" ", text).casefold()))
+
+
+def _missing(plain: set[str], rich: set[str]) -> str | None:
+    """Return what a plain text lacks of the HTML beside it; None where it is a version of it, or says more."""
+    shared = len(plain & rich)
+    if len(plain) >= len(rich) or shared >= PLAIN_SHARE * len(rich):
+        return None
+    return f"it has {shared:,} of the {len(rich):,} words of the HTML, which is read in its place"
 
 
 def _unflowed(text: str, delete_space: bool) -> str:

@@ -6,6 +6,7 @@ import datetime
 import functools
 import math
 import re
+from decimal import Decimal
 
 BUILT_IN = {
     9: "0%",
@@ -24,6 +25,10 @@ BUILT_IN = {
 LAST_DAY = 2_958_465
 """The serial number of 9999-12-31."""
 
+_EXPONENT_FROM = 1e21
+_NOT_NOISE = 12  # digits; the noise of one sum is in the 16th and 17th, that of a thousand reaches the 13th
+_LONG_INTEGER = re.compile(r"-?[1-9]\d{15,}")  # floats of that size are not every integer
+_DIGITS = re.compile(r"[-.]")
 _QUOTED = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 _DAY = re.compile(r"[yd]|mmm|general年|e", re.IGNORECASE)
 _TIME = re.compile(r"[hs]|am/pm", re.IGNORECASE)
@@ -50,7 +55,8 @@ def form_of(code: str) -> str:
 def shown(value: str, code: str, *, since_1904: bool = False) -> str:
     """Return a number of a cell as a reader would see it: dates in ISO 8601, percents with their sign.
 
-    Numbers lose what only the binary notation added (0.1 + 0.2 is 0.3), as a spreadsheet shows 15 digits at most.
+    Other numbers keep the digits that the file has, all of an integer and up to 17 of a fraction; but a fraction loses
+    what only the binary notation added, 0.1 + 0.2 is 0.3: where 12 digits are left of it when it is rounded to 15.
     """
     try:
         amount = float(value)
@@ -67,7 +73,7 @@ def shown(value: str, code: str, *, since_1904: bool = False) -> str:
         return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     if form == "percent":
         return f"{_plain(amount * 100, _decimals(code))}%"
-    return _plain(amount, _fixed(code))
+    return value if _LONG_INTEGER.fullmatch(value) else _plain(amount, _fixed(code))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -84,9 +90,14 @@ def _decimals(code: str) -> int:
 def _plain(amount: float, decimals: int | None) -> str:
     if decimals is not None and abs(amount) < 1e15:
         return f"{amount:.{min(decimals, 15)}f}"
-    if amount == int(amount) and abs(amount) < 1e15:
-        return str(int(amount))
-    return f"{amount:.15g}"
+    if amount == int(amount) and abs(amount) < _EXPONENT_FROM:
+        return str(int(amount)) if abs(amount) < 1e15 else str(int(Decimal(repr(amount))))
+    exact = repr(amount)
+    if len(exact) <= 16 or abs(amount) >= 1e15:  # a point and 15 digits, of which none is noise
+        return exact
+    rounded = f"{amount:.15g}"
+    is_noise = len(_DIGITS.sub("", rounded.partition("e")[0]).lstrip("0")) <= _NOT_NOISE
+    return rounded if is_noise else exact
 
 
 def _moment(amount: float, form: str, since_1904: bool) -> str:

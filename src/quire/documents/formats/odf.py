@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from quire.documents.document import DroppedFile, Part
 from quire.documents.formats.blocks import MAX_SPAN, REPEATED, Blocks, spread
 from quire.documents.formats.members import Members
+from quire.documents.formats.numberforms import shown
 from quire.documents.formats.numbering import written
 from quire.documents.formats.ooxml import attribute_text, comment
 from quire.documents.formats.pages import Page, document_of
@@ -34,6 +35,7 @@ _SILENT = frozenset(
 _FORMS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _LENGTH = re.compile(r"(-?[\d.]+)\s*(cm|mm|in|pt|pc|px)?")
 _UNITS = {"cm": 1.0, "mm": 0.1, "in": 2.54, "pt": 2.54 / 72, "pc": 2.54 / 6, "px": 2.54 / 96}
+_ROUNDED = re.compile(r"-?\d([.,]\d+)?E[+-]?\d+")  # as a cell shows a long number
 _WHITE = re.compile(r"[\t\r\n ]+")
 
 
@@ -255,6 +257,10 @@ class _Story:
     def _cell(self, cell: Element) -> str:
         inner = Blocks(self._left)
         self.add(cell, inner)
+        value = attribute(cell, "value")
+        if value is not None and _ROUNDED.fullmatch(inner.inline()):
+            inner = Blocks(self._left)
+            inner.paragraph(shown(value, ""))
         for annotation in cell.findall("annotation"):
             self._put_comment(annotation)
         self._add_beside(inner)

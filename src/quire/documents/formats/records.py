@@ -17,6 +17,7 @@ from quire.documents.formats.columns import (
     joined,
     text_columns,
     with_column,
+    without_text,
 )
 from quire.documents.formats.encodings import decode
 from quire.documents.formats.lines import Lines, in_memory
@@ -28,6 +29,9 @@ LINES = "application/jsonl"
 JSON = "application/json"
 MEDIA_TYPES: dict[str, str] = {".json": JSON, ".jsonl": LINES, ".ndjson": LINES}
 """Extension to media type of what this module reads."""
+
+CHATS = (("role", "content"), ("from", "value"))
+"""Keys of a message: who said it, and what."""
 
 TOLD = 100
 """Broken records that are told one by one; the others of a file are added up."""
@@ -58,6 +62,7 @@ def read_json(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     """Yield a document for each record of `file`: a list of objects, or objects one after another.
 
     The field is the one of the setting; else fields are chosen as the columns of a table are (see `text_columns`).
+    A list of messages, each with its role and content, is a field with the text of what was said, in that order.
     What the others hold is counted and told. What is no list of records, or has no such field, is kept as it stands.
 
     Raises:
@@ -99,7 +104,7 @@ def _read(
     yield from broken.others()
     yield from others.left_out(file.named("other fields"), "fields")
     if blank:
-        detail = f"{blank:,} have no text in {', '.join(map(repr, fields))}"
+        detail = without_text(blank, "record", f" in {', '.join(map(repr, fields))}")
         yield LeftOut(file.named("records without text"), 0, "dropped", "empty", detail)
 
 
@@ -110,11 +115,12 @@ def _fields(objects: list[dict[str, Any]], told: str | None) -> list[str]:
     names: dict[str, int] = {}
     for record in objects:
         for name, value in record.items():
-            if isinstance(value, str) and len(names) < SAMPLE_CELLS // SAMPLE_ROWS:
+            if _string(value) is not None and len(names) < SAMPLE_CELLS // SAMPLE_ROWS:
                 names.setdefault(name, len(names))
     rows = [[_string(record.get(name)) for name in names] for record in objects]
     known = list(names)
-    return [known[column] for column in text_columns(rows, known)]
+    chosen = [known[column] for column in text_columns(rows, known)]
+    return chosen or [name for name in known if any(_chat(record.get(name)) is not None for record in objects)][:1]
 
 
 def _count_others(record: Any, fields: list[str], others: OtherColumns) -> None:
@@ -126,7 +132,7 @@ def _count_others(record: Any, fields: list[str], others: OtherColumns) -> None:
             if name not in fields:
                 others.add(name, value)
         elif isinstance(value, (dict, list)):
-            _count_inside(value, name, fields, others)
+            _count_inside(_unsaid(value) if name in fields else value, name, fields, others)
 
 
 def _count_inside(value: dict[str, Any] | list[Any], name: str, fields: list[str], others: OtherColumns) -> None:
@@ -139,7 +145,7 @@ def _count_inside(value: dict[str, Any] | list[Any], name: str, fields: list[str
                 if place not in fields:
                     others.add(name, inner)
             elif isinstance(inner, (dict, list)):
-                inside.append((place, inner))
+                inside.append((place, _unsaid(inner) if place in fields else inner))
 
 
 def _value(record: Any, field: str) -> str | None:
@@ -156,7 +162,26 @@ def _value(record: Any, field: str) -> str | None:
 
 
 def _string(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) else _chat(value)
+
+
+def _chat(value: Any) -> str | None:
+    """Return what was said in a list of messages, with a blank line between two; None where it is no such list."""
+    if isinstance(value, list) and value and all(isinstance(message, dict) for message in value):
+        for speaker, words in CHATS:
+            if all(isinstance(message.get(speaker), str) for message in value):
+                said = [message.get(words) for message in value]
+                if any(isinstance(text, str) for text in said):
+                    return joined(text for text in said if isinstance(text, str))
+    return None
+
+
+def _unsaid(value: Any) -> Any:
+    """Return a field without what `_chat` takes of it, and without who said it."""
+    if _chat(value) is None:
+        return value
+    keys = {key for keys in CHATS for key in keys}
+    return [{k: v for k, v in message.items() if k not in keys or not isinstance(v, str)} for message in value]
 
 
 class _Lines:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span
-from quire.documents.formats.columns import OTHERS, with_column
+from quire.documents.formats.columns import OTHERS, with_column, without_text
 from quire.documents.formats.lines import Lines
 from quire.documents.formats.reader import SourceFile
 from quire.documents.sandbox import page_done
@@ -90,4 +90,4 @@ def read_rows(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
     if media_type and number == 0:
         raise DroppedFile("no-text", "a table without rows")
     if blank:
-        yield LeftOut(file.named("(rows without text)"), 0, "dropped", "empty", f"{blank:,} rows have no text")
+        yield LeftOut(file.named("(rows without text)"), 0, "dropped", "empty", without_text(blank))

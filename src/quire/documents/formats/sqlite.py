@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span
+from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span, counted
 from quire.documents.formats.columns import (
     OTHERS,
     SAMPLE_CELLS,
@@ -22,6 +22,7 @@ from quire.documents.formats.columns import (
     text_columns,
     text_of,
     with_column,
+    without_text,
 )
 from quire.documents.formats.reader import SourceFile
 from quire.documents.sandbox import page_done
@@ -164,7 +165,7 @@ def _read_table(
             return
         characters, others = others_in_sample(sample, table.columns, columns)
         if others:
-            detail = others_detail(characters, others, where=f" of the first {len(sample):,} rows")
+            detail = others_detail(characters, others, where=f" of the first {counted(len(sample), 'row')}")
             yield LeftOut(file.named(f"{place}/(other columns)"), 0, "dropped", OTHERS, detail)
         yield from _rows(connection, table, columns, file, place)
     except _BROKEN as error:
@@ -266,9 +267,9 @@ def _rows(
     finally:
         connection.set_progress_handler(None, 0)
     if blank:
-        detail = f"{blank:,} rows have no text in {names}"
+        detail = without_text(blank, where=f" in {names}")
         if no_text:
-            detail += f"; {no_text:,} of them have bytes there that are none"
+            detail += f"; {no_text:,} of them with bytes there that are none"
         yield LeftOut(file.named(f"{place}/(rows without text)"), 0, "dropped", "empty", detail)
 
 

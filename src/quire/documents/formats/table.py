@@ -12,7 +12,15 @@ from typing import NamedTuple
 
 from quire.documents.document import Document, DroppedFile, LeftOut, Part, Span
 from quire.documents.formats.blocks import row_of
-from quire.documents.formats.columns import SAMPLE_ROWS, OtherColumns, is_prose, joined, text_columns, with_column
+from quire.documents.formats.columns import (
+    SAMPLE_ROWS,
+    OtherColumns,
+    is_prose,
+    joined,
+    text_columns,
+    with_column,
+    without_text,
+)
 from quire.documents.formats.lines import Line, Lines, in_memory
 from quire.documents.formats.reader import SourceFile
 from quire.documents.formats.text import read_verbatim
@@ -93,7 +101,7 @@ def read_table(file: SourceFile, settings: ReadSettings) -> Iterator[Part]:
         raise DroppedFile("no-text", f"no row below the title {name!r}")
     yield from left_out
     if blank:
-        yield LeftOut(file.named("rows without text"), 0, "dropped", "empty", f"{blank:,} rows have no text there")
+        yield LeftOut(file.named("rows without text"), 0, "dropped", "empty", without_text(blank, where=" there"))
 
 
 def _text(cells: list[str], columns: list[int]) -> str:
@@ -169,22 +177,24 @@ class _Table:
         csv.field_size_limit(max(csv.field_size_limit(), _RECORD_CHARACTERS + 1))
         source = itertools.islice(self._lines, self._skip, None)
         again: deque[Line] = deque()
+        taken: list[Line] = []
         unclosed = 0
         while True:
-            taken: list[Line] = []
-            fed = self._feed(source, again, taken)
             quotes = '"' if unclosed < _UNCLOSED else _NO_QUOTE
+            fed = self._feed(source, again, taken)
             try:
-                cells = next(csv.reader(fed, delimiter=self._delimiter, strict=True, quotechar=quotes))
-            except StopIteration:
+                for cells in csv.reader(fed, delimiter=self._delimiter, strict=True, quotechar=quotes):
+                    if any(cells):
+                        yield _Record(cells, taken[0].start, taken[-1].end)
+                    taken.clear()
                 return
-            except csv.Error:
+            except csv.Error:  # the reader is of no use any more
                 unclosed += len(taken) > 1
                 again.extendleft(reversed(taken[1:]))
-                del taken[1:]
                 cells = self._loose(taken[0].text or "")
-            if any(cells):
-                yield _Record(cells, taken[0].start, taken[-1].end)
+                if any(cells):
+                    yield _Record(cells, taken[0].start, taken[0].end)
+                taken.clear()
 
     def _feed(self, source: Iterator[Line], again: deque[Line], taken: list[Line]) -> Iterator[str]:
         characters = 0
@@ -192,6 +202,8 @@ class _Table:
             line = again.popleft() if again else next(source, None)
             if line is None:
                 return
+            if not taken and line.text in ("\n", "\r\n"):
+                continue
             if line.text is None or (not taken and len(line.text) > _RECORD_CHARACTERS):
                 self._too_long[line.start] = line.end - line.start
                 continue

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from quire.documents.document import DroppedFile, LeftOut, Part
+from quire.documents.document import DroppedFile, LeftOut, Part, counted
 from quire.documents.formats.blocks import MAX_SPAN, REPEATED, Blocks, row_of
 from quire.documents.formats.members import BROKEN, Members
 from quire.documents.formats.numberforms import BUILT_IN, shown
@@ -115,9 +115,9 @@ class _Book:
                     raise DroppedFile("too-large", f"more than max_file_bytes = {limit:,} characters of text")
                 rows.append(row)
         except ReadError as error:
-            broken = ("damaged", f"broken after {len(rows):,} rows: {error.what}", "failed")
+            broken = ("damaged", f"broken after {counted(len(rows), 'row')}: {error.what}", "failed")
         except DroppedFile as dropped:
-            broken = (dropped.rule, f"left out after {len(rows):,} rows: {dropped.detail}", "dropped")
+            broken = (dropped.rule, f"left out after {counted(len(rows), 'row')}: {dropped.detail}", "dropped")
         body = "\n".join(rows)
         self._left = max(0, self._left - len(body))
         beside = Blocks(self._left)
