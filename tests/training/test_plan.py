@@ -8,10 +8,18 @@ from quire.errors import UsageError
 from quire.model.size import count_parameters
 from quire.settings import build, merge
 from quire.training.config import RunConfig, load_config, save_config
-from quire.training.draft import describe
+from quire.training.draft import check_groups, describe
 from quire.training.machine import Machine
 from quire.training.memory import USABLE, predict_run_memory
-from quire.training.plan import PARAMETER_EPOCHS_PER_BYTE, PARAMETERS_PER_BYTE, Sizes, plan_run, plan_tokens
+from quire.training.plan import (
+    FEWEST_EPOCHS,
+    PARAMETER_EPOCHS_PER_BYTE,
+    PARAMETERS_PER_BYTE,
+    Sizes,
+    heads_for,
+    plan_run,
+    plan_tokens,
+)
 
 machines = st.builds(
     Machine,
@@ -114,9 +122,40 @@ def test_no_plan_by_the_clock_has_a_text_learned_by_heart(corpus_bytes, machine,
     t, parameters = config.training, count_parameters(config.model)
     sizes = sizes_of(corpus_bytes, config.model.vocab_size)
     epochs = t.steps * t.batch_size * config.model.context_length / sizes.train_tokens
-    assert t.max_epochs == pytest.approx(max(1, PARAMETER_EPOCHS_PER_BYTE * sizes.train_bytes / parameters), abs=0.06)
+    most = max(FEWEST_EPOCHS, PARAMETER_EPOCHS_PER_BYTE * sizes.train_bytes / parameters)
+    assert t.max_epochs == pytest.approx(most, abs=0.06)
     assert t.steps == 1 or epochs <= t.max_epochs + 1e-9
     assert reasons["training.max_epochs"]
+
+
+@pytest.mark.parametrize("corpus_bytes", [6_000, 20_000, 60_000])
+def test_a_text_of_a_few_pages_is_seen_often_enough_to_learn_from(corpus_bytes):
+    # For these even the smallest model is large: bounded as others are, it would stop after three epochs of 6 kB.
+    config = plan(corpus_bytes, LAPTOP, {"training": {"minutes": 10}})[0]
+    assert config.training.max_epochs >= FEWEST_EPOCHS == 25
+
+
+def test_who_sets_float32_gets_it_in_every_product():
+    machine = replace(LAPTOP, gflops={"float32": 100.0, "bfloat16": 400.0})
+    assert plan(300_000, machine)[0].optimizer.orthogonal_precision == "bfloat16"
+    given = {"training": {"precision": "float32"}}
+    assert plan(300_000, machine, given)[0].optimizer.orthogonal_precision == "float32"
+    mixed = {**given, "optimizer": {"orthogonal_precision": "bfloat16"}}
+    assert plan(300_000, machine, mixed)[0].optimizer.orthogonal_precision == "bfloat16"
+
+
+@given(st.integers(1, 600).map(lambda half: 2 * half))
+def test_every_even_width_has_heads(width):
+    heads = heads_for(width)
+    assert width % heads == 0
+    assert width // heads % 2 == 0
+    assert heads == 1 or width // heads >= 32
+
+
+def test_an_odd_width_is_refused_before_any_work():
+    with pytest.raises(UsageError, match="an odd width has no heads of an even one"):
+        check_groups({"model": {"hidden_size": 65}})
+    check_groups({"model": {"hidden_size": 65, "num_heads": 3, "head_dim": 8}})
 
 
 def test_a_time_that_a_small_text_does_not_need_is_not_used_and_this_is_said():

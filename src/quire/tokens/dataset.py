@@ -23,7 +23,7 @@ from quire.tokens.tokenizer import Tokenizer
 
 INDEX_FILE = "index.json"
 FORMAT = 1
-AGAIN = "Delete the folder and prepare the tokens again"
+AGAIN = "Prepare the tokens again: for a run, `quire train --resume` does so from its corpus"
 
 Shard = np.ndarray[Any, Any]
 
@@ -200,7 +200,7 @@ class TokenDataset:
             index = json.loads((path / INDEX_FILE).read_text("utf-8"))
             version = index["made_of"]["format"]
         except FileNotFoundError:
-            raise FormatError("no tokens are here, or they were never finished", where=path) from None
+            raise FormatError("no tokens are here, or they were never finished", where=path, hint=AGAIN) from None
         except (ValueError, TypeError, KeyError) as error:
             raise FormatError(f"not an index of tokens: {error}", where=path / INDEX_FILE, hint=AGAIN) from None
         if version != FORMAT:

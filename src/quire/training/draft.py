@@ -49,6 +49,10 @@ def check_groups(given: Mapping[str, Any]) -> None:
                 known = ", ".join(sorted(settings.model_fields))
                 raise UsageError(f"unknown key {f'{name}.{key}'!r}, known there: {known}")
             check_value(settings, key, value, where=f"{name}.{key}")
+    model = given.get("model", {})
+    if not {"num_heads", "head_dim"} & set(model) and int(model.get("hidden_size", 0)) % 2:
+        hint = "Take an even number, or set model.head_dim too"
+        raise UsageError("an odd width has no heads of an even one", where="model.hidden_size", hint=hint)
 
 
 def _first_key(group: str) -> str:

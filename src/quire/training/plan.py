@@ -50,8 +50,10 @@ MEASURED_SECONDS = 0.5
 # 3.5; with 11 and more, they learned the text by heart before they had learned from it (docs/decisions.md).
 PARAMETERS_PER_BYTE = 4.0
 # Parameters times the times that the text was seen, for each byte of it: in the sweep, models of 3M and 10M parameters
-# on 0.3 and 1 MB began to get worse on text they had not seen at 80 to 120; none did below (docs/decisions.md).
+# on 0.3 and 1 MB began to get worse on text they had not seen at 80 to 120; none did below (docs/decisions.md). A text
+# for which even the smallest model is large is seen as often as one that has the largest it may have.
 PARAMETER_EPOCHS_PER_BYTE = 100.0
+FEWEST_EPOCHS = PARAMETER_EPOCHS_PER_BYTE / PARAMETERS_PER_BYTE
 
 Measure = Callable[[ModelConfig, int, str], float]
 """(model, windows, precision) -> seconds of one training step on so many windows of the model's context."""
@@ -199,6 +201,12 @@ def orthogonal_precision(machine: Machine) -> str:
     return "bfloat16" if "bfloat16" in _candidates(machine.gflops) else "float32"
 
 
+def _orthogonalizing(draft: Draft, machine: Machine) -> tuple[str, str]:
+    if draft.reasons["training.precision"] == "set by you" and draft.values["training"]["precision"] == "float32":
+        return "float32", "as all products, since you set float32"
+    return orthogonal_precision(machine), "the fastest of the formats that suffice for orthogonalizing updates"
+
+
 def _rates(machine: Machine) -> str:
     return ", ".join(f"{name} {rate:,.0f} GFLOP/s" for name, rate in machine.gflops.items())
 
@@ -251,6 +259,12 @@ def head_width(width: int) -> int:
     return 32 if width <= 256 else 64
 
 
+def heads_for(width: int) -> int:
+    """Return the number of heads: the most of at least `head_width` that divide the width into even numbers, else 1."""
+    most = max(1, width // head_width(width))
+    return next((heads for heads in range(most, 1, -1) if width % (2 * heads) == 0), 1)
+
+
 def context_for(width: int) -> int:
     """Return the context length for a model of this width: small models gain little from far tokens."""
     return 128 if width < 160 else 256 if width < 384 else 512 if width < 768 else 1024
@@ -261,9 +275,8 @@ def _model_config(draft: Draft, shape: tuple[int, int], sizes: Sizes, why: str, 
     width = target.choose("model.hidden_size", shape[0], why)
     target.choose("model.num_layers", shape[1], f"goes with width {width}")
     target.choose("model.vocab_size", sizes.vocab_size, "the tokenizer's")
-    heads = target.choose(
-        "model.num_heads", max(1, width // head_width(width)), f"heads of {head_width(width)} numbers each"
-    )
+    heads = heads_for(width)
+    heads = target.choose("model.num_heads", heads, f"heads of {width // heads} numbers each")
     target.choose("model.num_kv_heads", heads, "one for each query head: a small model's cache is small anyway")
     target.choose("model.context_length", context_for(width), "longer for wider models, which have use for it")
     target.choose(
@@ -330,7 +343,7 @@ def _plan_memory(draft: Draft, model: ModelConfig, machine: Machine, rows: int) 
 
 def _plan_epochs(draft: Draft, model: ModelConfig, sizes: Sizes) -> float | None:
     parameters = count_parameters(model)
-    epochs = max(1.0, PARAMETER_EPOCHS_PER_BYTE * sizes.train_bytes / parameters)
+    epochs = max(FEWEST_EPOCHS, PARAMETER_EPOCHS_PER_BYTE * sizes.train_bytes / parameters)
     chosen: float | None = draft.choose(
         "training.max_epochs",
         round(epochs, 1),
@@ -371,11 +384,7 @@ def _plan_optimizer(draft: Draft, model: ModelConfig, machine: Machine) -> None:
     scale = (max(count_parameters(model), 800_000) / 800_000) ** (-1 / 3)
     if kind == "muon":
         draft.choose("optimizer.matrix_learning_rate", 0.02, "orthogonalized updates keep their size at every width")
-        draft.choose(
-            "optimizer.orthogonal_precision",
-            orthogonal_precision(machine),
-            "the fastest of the formats that suffice for orthogonalizing updates",
-        )
+        draft.choose("optimizer.orthogonal_precision", *_orthogonalizing(draft, machine))
         draft.choose(
             "optimizer.learning_rate", round(0.006 * scale, 6), "0.006 at 0.8M parameters, falling with their cube root"
         )

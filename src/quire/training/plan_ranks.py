@@ -16,7 +16,7 @@ from quire.training.machine import Machine
 def check_shard(given: Mapping[str, Any], ranks: Ranks) -> None:
     """Raise `UsageError` where one process was told to share the model."""
     if ranks.count == 1 and given.get("training", {}).get("shard"):
-        hint = "torchrun --nproc-per-node N -m quire train ... --shard"
+        hint = "torchrun --nproc-per-node N -m quire train ... --shard; or --no-shard, where run.toml says so"
         raise UsageError("one process has nobody to share the model with", where="--shard", hint=hint)
 
 

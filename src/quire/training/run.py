@@ -44,7 +44,7 @@ from quire.training.plots import draw
 from quire.training.prediction import predict_run, tell_prediction
 from quire.training.profile import profile_steps
 from quire.training.report import write_report
-from quire.training.run_folder import check_out, forget, is_own, score_json, tokens_folder, writing
+from quire.training.run_folder import check_out, forget, is_own, mend_tokens, score_json, tokens_folder, writing
 from quire.training.tensorboard import check_tensorboard, with_events
 from quire.training.trainer import Trainer
 
@@ -208,7 +208,7 @@ def _resume(
 ) -> TrainedRun:
     def found() -> tuple[RunConfig, Reasons, bool]:
         check_profile(profile, ranks)
-        config, reasons, _ = load_config(run)
+        config, reasons, source = load_config(run)
         check_device(config.training.device)
         check_tensorboard(config.training.tensorboard)  # here, where an error of rank 0 reaches all
         held.enter_context(writing(run))
@@ -216,6 +216,7 @@ def _resume(
         if not started:
             text = "no checkpoint was written yet: training starts from its beginning"
             tell({"kind": "note", "step": 0, "text": text})
+        mend_tokens(run, config.tokens, source, tell)
         return config, reasons, started
 
     config, reasons, started = ranks.lead(found)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from quire.errors import UsageError
+from quire.corpus.store import Corpus
+from quire.errors import FormatError, QuireError, UsageError
 from quire.files import explain_os_error, only_writer
+from quire.tokens.dataset import TokenDataset
+from quire.tokens.settings import TokenSettings
+from quire.tokens.shards import prepare
+from quire.tokens.tokenizer import Tokenizer
 from quire.training.config import run_toml
+from quire.training.journal import Listener
 
 MODEL_FILES = (
     "model.safetensors",
@@ -110,3 +117,39 @@ def forget(run: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def mend_tokens(run: Path, settings: TokenSettings, source: Mapping[str, Any], tell: Listener) -> None:
+    """Make the token shards of a run again from its corpus where some are gone or damaged.
+
+    Args:
+        run: the run folder.
+        settings: those of its tokens.
+        source: what run.toml says of the corpus: "corpus", its folder, and "fingerprint".
+        tell: is called with a note.
+
+    Raises:
+        FormatError: the shards are damaged, and the corpus is not there, or not the one they were made of.
+    """
+    place = tokens_folder(run)
+    try:
+        TokenDataset.open(place)
+        return
+    except FormatError as error:
+        damage = error
+    folder = Path(source.get("corpus", ""))
+    hint = f"Make it again: quire ingest ... --out {folder}, from the same files; or begin anew by --overwrite"
+    try:
+        corpus = Corpus.open(folder)
+    except QuireError as error:
+        raise FormatError(f"{damage.what}, and the corpus cannot be opened: {error}", where=place, hint=hint) from None
+    if corpus.fingerprint != source.get("fingerprint"):
+        what = f"{damage.what}, and the corpus in {folder} is no longer the one that they were made of"
+        raise FormatError(what, where=place, hint=hint)
+    tell(
+        {"kind": "note", "step": 0, "text": f"{damage.what} ({damage.where}): the tokens are made again from {folder}"}
+    )
+    data = prepare(corpus, place, settings)
+    if (run / "tokenizer.json").exists() and Tokenizer.load(run).fingerprint() != data.tokenizer.fingerprint():
+        what = "the tokenizer learned from the corpus is not the one that the model was trained with"
+        raise FormatError(what, where=place, hint="Another version of quire made the run: begin anew by --overwrite")

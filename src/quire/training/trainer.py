@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -172,11 +173,19 @@ class Trainer:
         return self.state.micro_batch_size or self.config.training.micro_batch_size
 
     def _fitting_gradients(self, batch: Batch) -> Tensor:
-        """Return `gradients(batch)`, in micro-batches that are halved until they fit the memory."""
+        """Return `gradients(batch)`, in micro-batches that are halved until they fit the memory; it is said once."""
+        before, reason = min(self.micro_batch_size, len(batch.inputs)), ""
         while True:
             random = random_state()
             try:
-                return self.gradients(batch)
+                summed = self.gradients(batch)
+                if reason:
+                    rows = self.state.micro_batch_size
+                    self._note(
+                        f"memory ran out ({reason}): from here on micro-batches of {rows} instead of {before} windows, "
+                        f"whose gradients add up to the same batch"
+                    )
+                return summed
             except (RuntimeError, MemoryError) as error:
                 if self._compiled is not None and self.ranks.count == 1 and self._compiled.gave_up(error):
                     self.passes.zero_gradients()
@@ -184,7 +193,7 @@ class Trainer:
                     continue
                 if not is_out_of_memory(error):
                     raise
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                reason = shorten((str(error).strip() or type(error).__name__).splitlines()[0], 200, placeholder=" ...")
                 if self.ranks.count > 1:
                     raise out_of_memory_among(self.ranks.rank, self.micro_batch_size, reason) from error
             # Outside of the handler: the error holds on to the frames of the pass, and with them to its tensors.
@@ -193,10 +202,6 @@ class Trainer:
             restore_random_state(random)  # dropout draws as if the batch had been cut like this from the start
             rows = min(self.micro_batch_size, len(batch.inputs))
             self.state.micro_batch_size = halve_micro_batch(rows, f"step {self.state.step}", reason)
-            self._note(
-                f"memory ran out ({reason}): from here on micro-batches of {self.state.micro_batch_size} instead of "
-                f"{rows} windows, whose gradients add up to the same batch"
-            )
 
     def _clip(self) -> Tensor:
         self.precision.unscale(self.optimizer.parts)
