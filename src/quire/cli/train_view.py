@@ -204,7 +204,7 @@ class Figures:
         rows = [
             ("loss", f"{loss}  {curve}"),
             ("bits/byte", f"{last['bits_per_byte']:.3f}{self._validated()}"),
-            ("rate", f"learning rate {last['lr']:.3g}, {last['tokens_per_second']:,.0f} tokens/s{self._loader()}"),
+            ("rate", f"{last['tokens_per_second']:,.0f} tokens/s{self._loader()}, learning rate {last['lr']:.3g}"),
         ]
         if machine := self._machine():
             rows.append(("machine", machine))
@@ -226,17 +226,17 @@ class Figures:
 
     def _loader(self) -> str:
         share = self.train[-1].get("loader_share")
-        return "" if share is None else f", loader {share:.1%} of a step"
+        return "" if share is None else f", loader {share:.1%}"
 
     def _machine(self) -> str:
         last = self.train[-1]
         parts = []
+        if "memory_bytes" in last:  # first, as it is short: what is too long for the terminal is cut at its end
+            parts.append(f"{gibibytes(last['memory_bytes'])} in use")
         if "share" in last:
             rate = f"{self.precision} matrix-product rate"
             text = f"{last['share']:.0%} of this machine's {rate}"
             parts.append(text if self.device == "cpu" else f"MFU {last['share']:.0%} of the measured {rate}")
-        if "memory_bytes" in last:
-            parts.append(f"{gibibytes(last['memory_bytes'])} in use")
         return ", ".join(parts)
 
 
