@@ -79,7 +79,8 @@ def main() -> None:
     from quire.training.draft import describe
     from quire.training.machine import measure_machine
     from quire.training.pace import time_step
-    from quire.training.plan import Sizes, plan_run, plan_tokens
+    from quire.training.plan import plan_run, plan_tokens
+    from quire.training.plan_shape import Sizes
     from quire.training.plots import draw
     from quire.training.run_folder import tokens_folder
     from quire.training.trainer import Trainer

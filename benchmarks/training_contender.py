@@ -82,7 +82,8 @@ def train_quire(task: Task, between: Between, *, kind: str = "muon", planned: bo
     from quire.tokens.settings import TokenSettings
     from quire.training.machine import measure_machine
     from quire.training.pace import time_step
-    from quire.training.plan import Sizes, plan_run
+    from quire.training.plan import plan_run
+    from quire.training.plan_shape import Sizes
     from quire.training.trainer import Trainer
 
     # The time is for training, as it is for the others: no samples, no checkpoints on the way.

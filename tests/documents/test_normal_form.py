@@ -147,7 +147,7 @@ def test_a_long_row_of_marks_is_gone_over_once(monkeypatch):
     class Counted(str):
         def __getitem__(self, place):
             nonlocal copied
-            found = super().__getitem__(place)
+            found = Counted(super().__getitem__(place))
             copied += len(found)
             return found
 

@@ -25,7 +25,8 @@ from quire.training.compilation import (
     usual_seconds,
 )
 from quire.training.machine import Machine
-from quire.training.plan import Sizes, plan_run, plan_tokens
+from quire.training.plan import plan_run, plan_tokens
+from quire.training.plan_shape import Sizes
 
 MACHINE = Machine("cpu", "a laptop", 4, 8 << 30, {"float32": 200.0}, "/usr/bin/g++")
 

@@ -14,12 +14,11 @@ from quire.training.memory import USABLE, predict_run_memory
 from quire.training.plan import (
     FEWEST_EPOCHS,
     PARAMETER_EPOCHS_PER_BYTE,
-    PARAMETERS_PER_BYTE,
-    Sizes,
-    heads_for,
+    orthogonal_precision,
     plan_run,
     plan_tokens,
 )
+from quire.training.plan_shape import PARAMETERS_PER_BYTE, Sizes, heads_for
 
 machines = st.builds(
     Machine,
@@ -140,6 +139,7 @@ def test_who_sets_float32_gets_it_in_every_product():
     assert plan(300_000, machine)[0].optimizer.orthogonal_precision == "bfloat16"
     given = {"training": {"precision": "float32"}}
     assert plan(300_000, machine, given)[0].optimizer.orthogonal_precision == "float32"
+    assert orthogonal_precision(machine, given) == "float32"  # as the measured steps ask it
     mixed = {**given, "optimizer": {"orthogonal_precision": "bfloat16"}}
     assert plan(300_000, machine, mixed)[0].optimizer.orthogonal_precision == "bfloat16"
 

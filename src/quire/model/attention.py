@@ -66,9 +66,8 @@ class Attention(nn.Module):
         else:
             grouped_heads = self.num_heads != self.num_kv_heads
             if mask is None and causal and gains_by_shares(q):
-                group = self.num_heads // self.num_kv_heads
                 if grouped_heads:
-                    k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+                    k, v = (part.repeat_interleave(self.num_heads // self.num_kv_heads, 1) for part in (k, v))
                 gathered = CausalAttention.apply(q, k, v)  # type: ignore[no-untyped-call]  # (B, H, T, K)
             else:
                 gathered = F.scaled_dot_product_attention(

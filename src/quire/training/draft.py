@@ -13,9 +13,14 @@ Reasons = dict[str, str]
 
 
 class Draft:
-    """Values being planned: what the user set wins, the rest is set with a reason."""
+    """Values being planned: what the user set wins, the rest is set with a reason.
+
+    Args:
+        given: settings of the user by group.
+    """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
+        self.given = given
         self.values: dict[str, Any] = {key: dict(group) for key, group in given.items()}
         self.reasons: Reasons = {}
         for name, group in given.items():

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from quire.model.config import ModelConfig
-from quire.model.size import count_flops, count_parameters
+from quire.model.size import count_parameters
 from quire.settings import build
 from quire.tokens.settings import TokenSettings
 from quire.training.compilation import Forecast, History
@@ -23,32 +22,14 @@ from quire.training.length import steps_for
 from quire.training.machine import Machine
 from quire.training.memory import USABLE, in_words, predict_memory
 from quire.training.plan_compile import plan_compile
+from quire.training.plan_shape import PARAMETERS_PER_BYTE, Sizes, choose_shape, config_flops, model_config
 
-# Width and number of blocks, small to large; heads are 32 wide up to width 256, 64 above.
-SHAPES = (
-    (64, 3),
-    (96, 3),
-    (128, 4),
-    (160, 4),
-    (192, 5),
-    (224, 6),
-    (256, 6),
-    (320, 7),
-    (384, 8),
-    (512, 8),
-    (640, 10),
-    (768, 12),
-    (1024, 16),
-)
 # Share of the machine's matrix-product rate that training is first assumed to reach (35 to 54 % of float32 were seen,
 # see docs/benchmarks.md); a measurement then takes its place.
 ASSUMED_SHARE = 0.4
 # At most so many shapes are timed, each on steps that should take at most so many seconds.
 MEASUREMENTS = 3
 MEASURED_SECONDS = 0.5
-# A model may have so many parameters for each byte of distinct text. The sweep's best ones on 0.3 and 1 MB have 1.8 and
-# 3.5; with 11 and more, they learned the text by heart before they had learned from it (docs/decisions.md).
-PARAMETERS_PER_BYTE = 4.0
 # Parameters times the times that the text was seen, for each byte of it: in the sweep, models of 3M and 10M parameters
 # on 0.3 and 1 MB began to get worse on text they had not seen at 80 to 120; none did below (docs/decisions.md). A text
 # for which even the smallest model is large is seen as often as one that has the largest it may have.
@@ -57,23 +38,6 @@ FEWEST_EPOCHS = PARAMETER_EPOCHS_PER_BYTE / PARAMETERS_PER_BYTE
 
 Measure = Callable[[ModelConfig, int, str], float]
 """(model, windows, precision) -> seconds of one training step on so many windows of the model's context."""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What the plan needs to know of the tokens.
-
-    Args:
-        train_tokens: tokens in one epoch.
-        train_bytes: bytes of text in them.
-        validation_tokens: tokens to validate on.
-        vocab_size: the tokenizer's.
-    """
-
-    train_tokens: int
-    train_bytes: int
-    validation_tokens: int
-    vocab_size: int
 
 
 def plan_tokens(corpus_bytes: int, given: Mapping[str, Any]) -> tuple[TokenSettings, Reasons]:
@@ -135,28 +99,28 @@ def plan_run(
     rates = {name: rate * 1e9 for name, rate in machine.gflops.items()}
     precision = given.get("training", {}).get("precision") or _fastest(rates)
     flops = rates.get(precision, rates["float32"]) * ASSUMED_SHARE * budget
-    shape, why = _shape(sizes, flops, draft)
+    shape, why = choose_shape(sizes, flops)
     precision_reason = f"the fastest matrix products here: {_rates(machine)}"
     pace: float | None = None
     if measure is not None and _measurable(draft):
         candidates = [precision] if "precision" in given.get("training", {}) else _candidates(rates)
         # The share of the rate that training reaches depends on the shape, and the shape on it: until they agree.
         for _ in range(MEASUREMENTS):
-            config = _model_config(draft, shape, sizes, why, commit=False)
+            config = model_config(draft, shape, sizes, why, commit=False)
             config, rows = _affordable(config, draft, flops / budget)
             timed = {name: measure(config, rows, name) for name in candidates}
             precision = min(timed, key=timed.__getitem__)
             speeds = {name: rows * config.context_length / time for name, time in timed.items()}
             pace = config_flops(config) * speeds[precision]
             flops = pace * budget
-            before, (shape, why) = shape, _shape(sizes, flops, draft)
+            before, (shape, why) = shape, choose_shape(sizes, flops)
             if shape == before:
                 break
         precision_reason = "the fastest in a short measurement of training steps: " + ", ".join(
             f"{name} {speed:,.0f} tokens/s" for name, speed in speeds.items()
         )
     draft.choose("training.precision", precision, precision_reason)
-    model = _model_config(draft, shape, sizes, why, commit=True)
+    model = model_config(draft, shape, sizes, why, commit=True)
     if seconds is not None:
         epochs = _plan_epochs(draft, model, sizes)
         if epochs is not None:
@@ -181,11 +145,6 @@ def _affordable(config: ModelConfig, draft: Draft, pace: float) -> tuple[ModelCo
     return config.model_copy(update={"context_length": context}), max(1, min(rows, tokens // context))
 
 
-def config_flops(config: ModelConfig) -> int:
-    """Return the training FLOPs a token of a model at its full context."""
-    return count_flops(config, config.context_length, training=True)
-
-
 def _fastest(rates: Mapping[str, float]) -> str:
     return max(_candidates(rates), key=lambda name: rates[name])
 
@@ -196,15 +155,15 @@ def _candidates(rates: Mapping[str, float]) -> list[str]:
     return ["float32", *faster[:1]]
 
 
-def orthogonal_precision(machine: Machine) -> str:
-    """Return the number format for Muon's orthogonalization on this machine: bfloat16 where its products are faster."""
-    return "bfloat16" if "bfloat16" in _candidates(machine.gflops) else "float32"
+def orthogonal_precision(machine: Machine, given: Mapping[str, Any] | None = None) -> str:
+    """Return the number format for Muon's orthogonalization on this machine: bfloat16 where its products are faster.
 
-
-def _orthogonalizing(draft: Draft, machine: Machine) -> tuple[str, str]:
-    if draft.reasons["training.precision"] == "set by you" and draft.values["training"]["precision"] == "float32":
-        return "float32", "as all products, since you set float32"
-    return orthogonal_precision(machine), "the fastest of the formats that suffice for orthogonalizing updates"
+    Args:
+        machine: what was measured of it.
+        given: settings of the user by group; who sets float32 for training gets it here too.
+    """
+    set_by_user = (given or {}).get("training", {}).get("precision")
+    return "bfloat16" if set_by_user != "float32" and "bfloat16" in _candidates(machine.gflops) else "float32"
 
 
 def _rates(machine: Machine) -> str:
@@ -216,76 +175,6 @@ def _measurable(draft: Draft) -> bool:
     set_by_user = draft.values.get("model", {})
     training = draft.values.get("training", {})
     return not ({"hidden_size", "num_layers"} <= set(set_by_user) and {"precision", "steps"} <= set(training))
-
-
-def _shape(sizes: Sizes, flops: float, draft: Draft) -> tuple[tuple[int, int], str]:
-    """Return (width, blocks) of the largest model that sees enough tokens in the time, and why."""
-    ratio = tokens_per_parameter(flops)
-    best, reason = SHAPES[0], "the smallest shape: the time or the corpus carries no larger one"
-    for width, blocks in SHAPES:
-        config = build(
-            ModelConfig,
-            {
-                "vocab_size": sizes.vocab_size,
-                "hidden_size": width,
-                "num_layers": blocks,
-                "num_heads": width // head_width(width),
-                "context_length": context_for(width),
-            },
-        )
-        parameters = count_parameters(config)
-        tokens = flops / config_flops(config)
-        if tokens < ratio * parameters or parameters > PARAMETERS_PER_BYTE * sizes.train_bytes:
-            break
-        best = (width, blocks)
-        reason = (
-            f"{flops:.2g} FLOPs in the time train {parameters:,} parameters on {tokens:,.0f} tokens"
-            f" (at least {ratio:.1f} a parameter wanted)"
-        )
-    return best, reason
-
-
-def tokens_per_parameter(flops: float) -> float:
-    """Return how many tokens a parameter should see with so much computation: 2 for a minute, 20 on large machines.
-
-    Chinchilla's 20 (Hoffmann et al. 2022) holds at 1e18 FLOPs and more. In minutes, larger models win: 2 tokens for
-    each of 0.87M parameters are what docs/benchmarks.md reports for tinyshakespeare. Between the two: interpolated.
-    """
-    return float(min(20.0, max(2.0, 2.0 * (flops / 1e13) ** 0.2)))
-
-
-def head_width(width: int) -> int:
-    """Return the width of an attention head for a model of this width."""
-    return 32 if width <= 256 else 64
-
-
-def heads_for(width: int) -> int:
-    """Return the number of heads: the most of at least `head_width` that divide the width into even numbers, else 1."""
-    most = max(1, width // head_width(width))
-    return next((heads for heads in range(most, 1, -1) if width % (2 * heads) == 0), 1)
-
-
-def context_for(width: int) -> int:
-    """Return the context length for a model of this width: small models gain little from far tokens."""
-    return 128 if width < 160 else 256 if width < 384 else 512 if width < 768 else 1024
-
-
-def _model_config(draft: Draft, shape: tuple[int, int], sizes: Sizes, why: str, *, commit: bool) -> ModelConfig:
-    target = draft if commit else Draft({k: v for k, v in draft.values.items() if k in ("model", "training")})
-    width = target.choose("model.hidden_size", shape[0], why)
-    target.choose("model.num_layers", shape[1], f"goes with width {width}")
-    target.choose("model.vocab_size", sizes.vocab_size, "the tokenizer's")
-    heads = heads_for(width)
-    heads = target.choose("model.num_heads", heads, f"heads of {width // heads} numbers each")
-    target.choose("model.num_kv_heads", heads, "one for each query head: a small model's cache is small anyway")
-    target.choose("model.context_length", context_for(width), "longer for wider models, which have use for it")
-    target.choose(
-        "model.tie_embeddings", True, "one table for embedding and head: fewer parameters to learn from little"
-    )
-    config = build(ModelConfig, target.values["model"], where="model")
-    for name in ("head_dim", "intermediate_size"):
-        target.choose(f"model.{name}", getattr(config, name), "follows from the width")
-    return config
 
 
 def batch_tokens(model: ModelConfig) -> int:
@@ -384,7 +273,11 @@ def _plan_optimizer(draft: Draft, model: ModelConfig, machine: Machine) -> None:
     scale = (max(count_parameters(model), 800_000) / 800_000) ** (-1 / 3)
     if kind == "muon":
         draft.choose("optimizer.matrix_learning_rate", 0.02, "orthogonalized updates keep their size at every width")
-        draft.choose("optimizer.orthogonal_precision", *_orthogonalizing(draft, machine))
+        draft.choose(
+            "optimizer.orthogonal_precision",
+            orthogonal_precision(machine, draft.given),
+            "the fastest of the formats that suffice for orthogonalizing updates, or float32 where that was set",
+        )
         draft.choose(
             "optimizer.learning_rate", round(0.006 * scale, 6), "0.006 at 0.8M parameters, falling with their cube root"
         )

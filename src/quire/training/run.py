@@ -38,8 +38,9 @@ from quire.training.machine import check_device, measure_machine
 from quire.training.memory import count_peak_from_here, peak_memory
 from quire.training.optimizer import OptimizerSettings
 from quire.training.pace import time_step
-from quire.training.plan import Sizes, orthogonal_precision, plan_run, plan_tokens
+from quire.training.plan import orthogonal_precision, plan_run, plan_tokens
 from quire.training.plan_ranks import check_profile, check_shard, for_ranks, of_all
+from quire.training.plan_shape import Sizes
 from quire.training.plots import draw
 from quire.training.prediction import predict_run, tell_prediction
 from quire.training.profile import profile_steps
@@ -264,7 +265,7 @@ def _plan(
     machine = measure_machine(given.get("training", {}).get("device"))
     moves = build(
         OptimizerSettings,
-        {"orthogonal_precision": orthogonal_precision(machine), **given.get("optimizer", {})},
+        {"orthogonal_precision": orthogonal_precision(machine, given), **given.get("optimizer", {})},
         where="optimizer",
     )
 

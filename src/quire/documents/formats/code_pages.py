@@ -22,8 +22,7 @@ _LOOKED_AT = 100_000
 """Bytes outside ASCII that are looked at."""
 
 # A page other than the first must lead by more than this, for any text and for each byte that was looked at: one word
-# such as "Café" leads by two. Of the texts in tests/documents/test_encodings.py, once and three times over in eight
-# pages, 254 of 256 are read right; German of a Mac with one letter outside ASCII is not.
+# such as "Café" leads by two.
 _MARGIN = 1
 _MARGIN_SHARE = 1 / 20
 

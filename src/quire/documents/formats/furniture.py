@@ -255,7 +255,7 @@ def _counted(rows: Sequence[_Row]) -> _Heads:
         if 2 * sum(number.sure or row.apart for row, number in numbers) > len(numbers):
             new = {row: number for row, number in numbers if row not in counted}
             counted.update(new)
-            ahead.update((number.ahead, number.roman) for number in new.values() if number is not None)
+            ahead.update((number.ahead, number.roman) for number in new.values())
     for row in rows:
         for number in row.numbers:
             if row not in counted and ahead[number.ahead, number.roman] >= _MIN_PAGES:

@@ -38,6 +38,16 @@ BROKEN = (
 _BLOCK = 1 << 20
 
 
+def most_by_ratio(packed: int, settings: ReadSettings) -> int:
+    """Return to how many bytes so many packed ones may unpack before they are taken for a bomb."""
+    return max(RATIO_FROM, packed * settings.max_ratio)
+
+
+def past_ratio(packed: int, settings: ReadSettings) -> str:
+    """Return what the account says of more than that."""
+    return f"more than max_ratio = {settings.max_ratio} times the {packed:,} bytes it is packed in"
+
+
 @dataclass
 class Budget:
     """What the members of one file may still cost, those of archives inside of it included.
@@ -61,7 +71,7 @@ class Budget:
     @classmethod
     def of(cls, size: int, settings: ReadSettings) -> Budget:
         """Return what the members of a file of `size` bytes may cost together."""
-        most, by_ratio = settings.max_unpacked_bytes, max(RATIO_FROM, size * settings.max_ratio)
+        most, by_ratio = settings.max_unpacked_bytes, most_by_ratio(size, settings)
         if most <= by_ratio:
             return cls(most, settings.max_members, "too-large", f"max_unpacked_bytes = {most:,}")
         ratio = f"max_ratio = {settings.max_ratio} times its {size:,} bytes"
@@ -210,7 +220,7 @@ class Members:
         settings = self._settings
         most = min(settings.max_file_bytes, self._budget.bytes)
         if packed is not None:  # an archive that lies about sizes is caught while unpacking, one that does not before
-            most = min(most, max(RATIO_FROM, packed * settings.max_ratio))
+            most = min(most, most_by_ratio(packed, settings))
         if size > most:
             raise self._too_large(size, packed)
         blocks: list[bytes] = []
@@ -239,9 +249,8 @@ class Members:
         settings = self._settings
         if size > settings.max_file_bytes:
             return DroppedFile("too-large", f"{size:,} bytes, more than max_file_bytes = {settings.max_file_bytes:,}")
-        if packed is not None and size > max(RATIO_FROM, packed * settings.max_ratio):
-            ratio = f"more than max_ratio = {settings.max_ratio} times the {packed:,} bytes it is packed in"
-            return DroppedFile("zip-bomb", f"{size:,} bytes or more, {ratio}")
+        if packed is not None and size > most_by_ratio(packed, settings):
+            return DroppedFile("zip-bomb", f"{size:,} bytes or more, {past_ratio(packed, settings)}")
         return DroppedFile(self._budget.rule, f"the members of one file may unpack to {self._budget.limit}")
 
     def _called(self, name: str) -> str:

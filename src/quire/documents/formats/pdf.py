@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from quire.documents.document import DroppedFile, LeftOut, Part
+from quire.documents.document import DroppedFile, LeftOut, Part, counted
 from quire.documents.formats.furniture import running
 from quire.documents.formats.hyphenation import join_words
 from quire.documents.formats.members import Budget, Members
@@ -120,8 +120,8 @@ def _heads_left_out(file: SourceFile, heads: Sequence[Sequence[TextLine]]) -> li
     texts = [line.text for lines in heads for line in lines]
     if not texts:
         return []
-    pages = sum(map(bool, heads))
-    detail = f"{sum(map(len, texts)):,} characters of heads, feet and page numbers on {pages:,} page{'s' * (pages > 1)}"
+    characters, pages = counted(sum(map(len, texts)), "character"), counted(sum(map(bool, heads)), "page")
+    detail = f"{characters} of heads, feet and page numbers on {pages}"
     size = sum(len(text.encode("utf-8", "replace")) for text in texts)
     return [LeftOut(file.named("running heads and feet"), size, "dropped", "running-heads", detail)]
 

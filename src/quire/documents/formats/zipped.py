@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from quire.documents.document import DroppedFile
-from quire.documents.formats.members import BROKEN, RATIO_FROM
+from quire.documents.formats.members import BROKEN, most_by_ratio, past_ratio
 from quire.documents.formats.reader import SourceFile
 from quire.documents.settings import ReadSettings
 from quire.errors import PasswordError, ReadError
@@ -63,9 +63,8 @@ def check_zip(file: SourceFile, settings: ReadSettings) -> zipfile.ZipFile:
         ("it", total, file.size),
         *((m.filename, m.file_size, m.compress_size) for m in members),
     ]:
-        if size > RATIO_FROM and size > packed * settings.max_ratio:
-            ratio = f"more than max_ratio = {settings.max_ratio} times the {packed:,} bytes it is packed in"
-            raise DroppedFile("zip-bomb", f"{name} unpacks to {size:,} bytes, {ratio}")
+        if size > most_by_ratio(packed, settings):
+            raise DroppedFile("zip-bomb", f"{name} unpacks to {size:,} bytes, {past_ratio(packed, settings)}")
     return archive
 
 
