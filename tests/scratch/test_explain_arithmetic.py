@@ -83,6 +83,7 @@ def test_muon(data, m, n, plain):
 @given(rows(4, 4, st.integers(-4, 4).map(float)))
 @example([1.0, 2.0, 2.0, 4.0])  # of rank 1
 @example([1e-5, 0.0, 0.0, 50.0])
+@example([1.0, -4.0, 4.0, 1.0])  # rows at right angles, but for the noise of their product
 @settings(max_examples=10, deadline=None, phases=STRAIGHT)
 def test_two_by_two(numbers):
     if any(numbers):

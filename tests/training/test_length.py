@@ -95,6 +95,16 @@ def test_a_bound_on_the_steps_ends_a_run_before_its_time_with_the_decay_done(mac
     assert rate < 0.12 or most < 30
 
 
+def test_a_bound_one_step_beyond_the_planned_end_is_met_as_soon_as_there_is_time_for_it():
+    state = TrainingState(step=400, total_steps=416, seconds=50.0)
+    schedule = Schedule(ScheduleSettings(), 416)
+    pace = Pace()
+    for step in range(20):
+        pace.stepped(0.1 * step)
+    RunLength(1.0, most_steps=417).revise(state, pace, schedule)
+    assert state.total_steps == schedule.total_steps == 417
+
+
 @pytest.mark.parametrize(("epochs", "steps"), [(None, None), (1.0, 10), (2.5, 25), (0.001, 1)])
 def test_so_many_steps_see_a_text_so_often(epochs, steps):
     assert steps_for(epochs, 1000, 100) == steps

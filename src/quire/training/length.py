@@ -83,6 +83,8 @@ class RunLength:
         least = 2 if pace.steps < FEW_STEPS and left > 0 else 1
         total = state.step + max(least, int(left / pace.seconds_per_step()))
         total = max(min(total, self.most_steps), state.step + 1)
-        if first or abs(total - schedule.total_steps) > REVISION_TOLERANCE * (total - state.step) + 1:
+        # A bound is met exactly: a run one step short of it would end before its time for no reason.
+        tolerance = 0 if total == self.most_steps else REVISION_TOLERANCE * (total - state.step) + 1
+        if first or abs(total - schedule.total_steps) > tolerance:
             schedule.revise(state.step, total)
             state.total_steps, state.knots = total, schedule.knots

@@ -192,14 +192,14 @@ def _divided(g: Array, norm: float, x: Array, tall: bool) -> Step:
 def _one_step(x: Array) -> Step:
     """One step of the iteration with every number."""
     a, b, c = optimizers.NEWTON_SCHULZ
-    gram = x @ x.T
-    square = gram @ gram
+    gram = tidy(x @ x.T, x, x.T)
+    square = tidy(gram @ gram, gram, gram)
     both = _settled(b * gram + c * square, b * gram, c * square)
     after = a * x + both @ x
     lines: list[Equation | Sentence | Table] = [
         say("Two products of matrices, and their sum with the numbers b and c:"),
-        equation(A, matmul(X, TURNED), matmul(matrix(x), matrix(x.T)), matrix(tidy(gram, x, x.T))),
-        equation(matmul(A, A), matmul(matrix(gram), matrix(gram)), matrix(tidy(square, gram, gram))),
+        equation(A, matmul(X, TURNED), matmul(matrix(x), matrix(x.T)), matrix(gram)),
+        equation(matmul(A, A), matmul(matrix(gram), matrix(gram)), matrix(square)),
         equation(
             B,
             total(times(symbol("b"), A), times(symbol("c"), matmul(A, A))),
