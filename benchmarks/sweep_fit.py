@@ -45,10 +45,11 @@ KEPT = (
     "curve",
     "seconds",
     "device",
+    "precision",
     "recorded",
 )
 # What came of a run, and what it is called: runs may differ in these and still have the same settings.
-OUTCOME = {"question", "final", "curve", "seconds", "device", "recorded", "ngrams"}
+OUTCOME = {"question", "final", "curve", "seconds", "device", "precision", "recorded", "ngrams"}
 
 
 def main() -> None:

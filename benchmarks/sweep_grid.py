@@ -125,7 +125,7 @@ def grid(facts: Mapping[str, Mapping[str, Any]], *, quick: bool = False) -> list
     tiny = [Cell("0.2M", cell.corpus, cell.facts) for cell in few]
     short = list(_short_runs(few, tiny))
     if quick:
-        return unique(short)
+        return unique([*_runs_for_a_cpu(cells), *short])
     capacity = [
         Cell(size, "essays-0.3", facts["essays-0.3"]).run("capacity", epochs=epochs, dropout=dropout)
         for size, epochs, dropout in CAPACITY
@@ -159,6 +159,33 @@ def _short_runs(few: Sequence[Cell], tiny: Sequence[Cell]) -> Iterator[Run]:
             for dropout in (0.0, 0.1):
                 for decay in (0.1, 0.3):
                     yield cell.run("dropout and decay", tokens=tokens, dropout=dropout, weight_decay=decay)
+
+
+def _runs_for_a_cpu(cells: Sequence[Cell]) -> Iterator[Run]:
+    """Yield runs about batch, weight decay, dropout and seed: an hour and a half of two cores, 10M the last third."""
+    places = {(cell.size, cell.corpus): cell for cell in cells}
+    for size, share in (("0.5M", 0.25), ("3M", 0.25), ("10M", 0.125)):
+        essays, shakespeare, mixed = (places.get((size, corpus)) for corpus in CORPORA)
+        tokens = LENGTHS[size] * share
+        if size == "10M":  # one corpus is what there is time for
+            here, factors = [cell for cell in (mixed,) if cell], (1, 0.5, 2)
+        else:
+            here, factors = [cell for cell in (shakespeare, mixed, essays) if cell], (0.5, 2)
+        for factor in (*factors, 0.25, 4) if size == "0.5M" else factors:
+            for cell in here:
+                yield cell.run("batch", tokens=tokens, batch=factor)
+        for cell in here:
+            yield cell.run("noise", tokens=tokens, seed=1)
+        if essays:
+            often = {"epochs": 16} if size == "0.5M" else {"tokens": tokens}
+            for dropout in (0.1, 0.0, 0.2):
+                yield essays.run("dropout", dropout=dropout, **often)
+            for decay in (0.1, 1.0):
+                yield essays.run("decay", weight_decay=decay, **often)
+        if shakespeare and size != "10M":
+            yield shakespeare.run("dropout", tokens=tokens, dropout=0.1)
+            for decay in (0.0, 0.3, 1.0):
+                yield shakespeare.run("decay", tokens=tokens, weight_decay=decay)
 
 
 def _runs(cells: Sequence[Cell], others: Sequence[Cell], short: Sequence[Run]) -> Iterator[Run]:

@@ -9,6 +9,7 @@ way, with numbers for rates and batches from the host: the two must agree.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections import deque
@@ -21,8 +22,9 @@ from torch import Tensor
 from quire.model.loss import IGNORED
 from quire.model.transformer import Transformer
 from quire.tokens.batches import BatchStream, EpochWindows
+from quire.training.machine import product_rates
 from quire.training.optimizer import Optimizer, OptimizerSettings, orthogonalize_here
-from quire.training.precision import MixedPrecision
+from quire.training.precision import DTYPES, MixedPrecision
 from quire.training.schedule import Schedule, ScheduleSettings
 from sweep_corpora import PackedCorpus, Row
 from sweep_grid import Run, model_config
@@ -37,11 +39,20 @@ def key_of(run: Run) -> tuple[Any, ...]:
 
 def precision_of(run: Run, device: str) -> str:
     """bfloat16 where products are large enough to gain by it; else float32, in TF32 products on a GPU."""
-    return "bfloat16" if device == "cuda" and run.size == "10M" else "float32"
+    sizes = ("10M",) if device == "cuda" else ("3M", "10M")
+    return "bfloat16" if run.size in sizes and (device == "cuda" or products_gain()) else "float32"
+
+
+@functools.cache
+def products_gain() -> bool:
+    """Whether matrix products on this machine's CPU are faster in bfloat16 than in float32."""
+    rates = product_rates("cpu", DTYPES)
+    return rates["bfloat16"] > 1.2 * rates["float32"]
 
 
 def settings_of(run: Run) -> OptimizerSettings:
     """Return the optimizer's settings of a run."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     return OptimizerSettings(
         learning_rate=run.learning_rate,
         matrix_learning_rate=run.matrix_learning_rate,
@@ -49,7 +60,7 @@ def settings_of(run: Run) -> OptimizerSettings:
         beta2=run.beta2,
         momentum=run.momentum,
         weight_decay=run.weight_decay,
-        orthogonal_precision="bfloat16" if torch.cuda.is_available() else "float32",
+        orthogonal_precision="bfloat16" if device == "cuda" else precision_of(run, device),
     )  # type: ignore[call-arg]
 
 

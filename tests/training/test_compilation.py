@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import os
+import struct
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +20,8 @@ from quire.training.compilation import (
     History,
     cache_folder,
     cut,
+    delete_unfinished,
+    is_whole,
     keep_compiled,
     key_of,
     load_history,
@@ -187,6 +192,40 @@ def test_the_oldest_files_go_and_those_of_today_stay(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*.so")) == [f"{number}.so" for number in range(6, 10)]
     cut(tmp_path, 100)
     assert sorted(path.name for path in tmp_path.rglob("*.so")) == ["8.so", "9.so"]
+
+
+def elf(size: int) -> bytes:
+    """An ELF file of 64 bits whose table of two sections ends at `size`."""
+    head = bytearray(b"\x7fELF\x02\x01\x01".ljust(64, b"\0"))
+    struct.pack_into("<Q", head, 40, size - 128)
+    struct.pack_into("<HH", head, 58, 64, 2)
+    return bytes(head).ljust(size, b"\0")
+
+
+@given(length=st.integers(0, 400))
+def test_a_library_that_ends_before_its_last_byte_is_told(length, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cut") / "kernel.so"
+    path.write_bytes(elf(400)[:length])
+    assert is_whole(path) == (length == 400)
+
+
+def test_the_libraries_of_this_python_are_whole():
+    found = list(Path(torch.__file__).parent.glob("lib/*.so"))
+    assert all(map(is_whole, found))
+    assert found or sys.platform != "linux"
+
+
+def test_what_a_killed_compiler_left_goes_unless_it_may_be_in_the_making(own_cache):
+    folder = own_cache / "quire" / "compiled" / "ab"
+    folder.mkdir(parents=True)
+    for name, content in (("whole", elf(400)), ("cut", elf(400)[:399]), ("empty", b""), ("new", b"")):
+        (folder / f"{name}.so").write_bytes(content)
+        if name != "new":
+            os.utime(folder / f"{name}.so", (1, 1))
+    (folder / "kernel.cpp").write_bytes(b"")
+    os.utime(folder / "kernel.cpp", (1, 1))
+    delete_unfinished(folder.parent)
+    assert sorted(path.name for path in folder.iterdir()) == ["kernel.cpp", "new.so", "whole.so"]
 
 
 def test_records_are_json_that_a_reader_understands(config):

@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import statistics
+import struct
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ MOST_BYTES = 2 << 30
 LEAST_FREE_BYTES = 256 << 20
 """Where the disk has less room, nothing is kept."""
 YOUNG_SECONDS = 86_400.0  # what is younger may be in use by another run
+LINKING_SECONDS = 10.0  # and this young it may still be written by one
 # Seconds to compile a model into an empty cache: so many, and so many for each block. On two cores of an EPYC 32, 37
 # and 51 s were measured for 4, 6 and 7 blocks (docs/benchmarks.md).
 COLD_SECONDS = {"cpu": (18.0, 4.0), "cuda": (20.0, 3.0)}
@@ -165,7 +167,8 @@ def cache_folder() -> Path:
 def keep_compiled() -> str | None:
     """From here on, let torch keep compiled code in `cache_folder`; return why it cannot be, or None where it can.
 
-    A folder that the user has named to torch is used as it is, and never cut.
+    What a compiler wrote that was killed is deleted: torch would load it, fail, and never compile that shape again. A
+    folder that the user has named to torch is never cut.
     """
     try:
         folder = cache_folder()
@@ -174,6 +177,7 @@ def keep_compiled() -> str | None:
             file.write(b"can it be written?")
         if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
             return f"compiled code is not kept for later runs: the disk of {folder} is nearly full"
+        delete_unfinished(folder)
         if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
             cut(folder, MOST_BYTES)
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
@@ -201,6 +205,32 @@ def cut(folder: Path, most: int) -> None:
             break
         path.unlink(missing_ok=True)
         size -= each
+
+
+def delete_unfinished(folder: Path) -> None:
+    """Delete the compiled libraries in `folder` that end too early, but for those that may be in the making."""
+    oldest = time.time() - LINKING_SECONDS
+    for path in folder.rglob("*.so"):
+        with contextlib.suppress(OSError):  # another run deletes as well
+            if path.stat().st_mtime < oldest and not is_whole(path):
+                path.unlink()
+
+
+def is_whole(library: Path) -> bool:
+    """Whether the file of a compiled library reaches as far as its head says.
+
+    Of ELF files of 64 bits the table of sections is the last thing in the file; of others only short ones are told.
+    """
+    with library.open("rb") as file:
+        head = file.read(64)
+    if len(head) < 64:
+        return False
+    if not head.startswith(b"\x7fELF\x02"):
+        return True
+    order = "<" if head[5] == 1 else ">"
+    (table,) = struct.unpack_from(f"{order}Q", head, 40)
+    size, count = struct.unpack_from(f"{order}HH", head, 58)
+    return bool(table > 0 and table + size * count <= library.stat().st_size)
 
 
 # -- the record ---------------------------------------------------------------------------------------------------

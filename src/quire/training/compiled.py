@@ -52,7 +52,8 @@ class CompiledLoss:
 
     def _give_up(self, error: BaseException) -> None:
         self.works = False
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("backend=")]
+        reason = lines[0] if lines else type(error).__name__
         self.note(f"torch.compile failed, going on without it: {reason}")
 
 
