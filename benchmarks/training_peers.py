@@ -53,7 +53,7 @@ BATCH = {"speed": 16, "loss": 8}
 LEARNING_RATE = 0.002
 """What quire's own plan would give AdamW between 3M parameters (0.0026) and 10M (0.0017); the peers' defaults, 5e-5
 and 1e-3, are for larger models and longer runs."""
-TURN_SECONDS = 0.5
+TURN_SECONDS = 3.0
 """A turn takes so many steps that it lasts about so long."""
 
 

@@ -57,11 +57,11 @@ def orthogonalize(updates: Tensor) -> Tensor:
     """
     a, b, c = NEWTON_SCHULZ
     tall = updates.size(-2) > updates.size(-1)
-    x: Tensor = updates.mT if tall else updates  # (N, small, large)
+    x = updates.mT.contiguous() if tall else updates  # (N, small, large)
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT  # (N, small, small)
-        x = a * x + torch.baddbmm(gram, gram, gram, beta=b, alpha=c) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
 
 
