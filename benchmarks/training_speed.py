@@ -1,6 +1,6 @@
 """Which share of this machine's float32 matrix-product rate does training reach?
 
-    python benchmarks/training_speed.py [--sizes 3M 10M] [--json-out FILE]
+    python benchmarks/training_speed.py [--sizes 3M 10M] [--profile] [--json-out FILE]
 
 Products of 2048 x 2048 float32 matrices and whole training steps (forward, backward, clipping, optimizer) are timed
 in turn, round after round, in one run; rates and shares are medians over the rounds. All in float32, and in the 16-bit
@@ -64,10 +64,41 @@ def quire_step(config: ModelConfig, precision: str, kind: str, compiled: bool, o
     return step
 
 
+KINDS = {
+    "products": ("aten::mm", "aten::addmm"),
+    "products of many (attention, Muon)": ("aten::bmm", "aten::baddbmm"),
+    "attention's kernel": ("flash_attention", "scaled_dot_product"),
+    "compiled code between them": ("CompiledFxGraph",),
+}
+"""Kinds of what PyTorch's profiler names, by words in the names."""
+PROFILED_STEPS = 3
+
+
+def profile(name: str, step: Callable[[], None]) -> None:
+    """Print where the time of a step goes: what PyTorch's profiler counts for operators without those they call."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiling
+
+    step()
+    with profiling(activities=[ProfilerActivity.CPU]) as found:
+        for _ in range(PROFILED_STEPS):
+            step()
+    spent = dict.fromkeys([*KINDS, "the rest"], 0.0)
+    for event in found.key_averages():
+        exact = (kind for kind, words in KINDS.items() if event.key in words)
+        within = (kind for kind, words in KINDS.items() if any(word in event.key for word in words if "::" not in word))
+        kind = next(exact, None) or next(within, "the rest")
+        spent[kind] += event.self_cpu_time_total / 1e3 / PROFILED_STEPS
+    whole = sum(spent.values())
+    parts = ", ".join(f"{kind} {ms:.0f} ms ({ms / whole:.0%})" for kind, ms in spent.items() if ms > 0)
+    print(f"{name}: {whole:.0f} ms: {parts}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", choices=list(SHAPES), default=["3M"])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--profile", action="store_true", help="also say where the time of each step goes")
     parser.add_argument("--json-out", type=Path)
     args = parser.parse_args()
     machine = measure_machine()
@@ -117,6 +148,9 @@ def main() -> None:
             }
             rows.append(row)
             print(f"{name:42}{row['tokens_per_second']:>10,.0f}{row['gflops']:>10.0f}{shares_text(row):>8}")
+        if args.profile:
+            for name, step in steps.items():
+                profile(name, step)
     if args.json_out:
         write_text(args.json_out, json.dumps({"machine": machine.name, "rows": rows}, indent=1) + "\n")
 

@@ -273,14 +273,14 @@ def test_a_killed_rank_and_ctrl_c(notes):
     # A rank is killed: torchrun starts the job again, which goes on with its run by itself ...
     kill_rank(first, 1)
     said = until(first, "resumed at step")
-    assert said.count("another process of this job has ended") == 1
+    assert said.count("another process of this job has ended") == 1, said
     until(first, "validation: loss")
     # ... and, killed again, ends, with one clear message and a whole checkpoint.
     kill_rank(first, 1)
     code, out, said = ended(first)
     assert code != 0
     assert out == ""
-    assert said.count("another process of this job has ended") == 1
+    assert said.count("another process of this job has ended") == 1, said
     assert "quire train --resume --out run" in said
     assert "quire/training" not in said  # no traceback of ours
     folder, problems = latest_checkpoint(run)
