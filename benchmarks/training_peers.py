@@ -174,6 +174,7 @@ def compare_speed(
             times: dict[tuple[str, bool], list[tuple[float, float]]] = {who: [] for who in running}
             for _ in range(rounds):
                 for who, (worker, steps) in running.items():
+                    worker.take(1)  # its memory and the caches are cold from the others' turns
                     seconds, busy = worker.take(steps)
                     times[who].append((seconds / steps, busy / steps))
             for (key, compiled), (worker, _) in running.items():

@@ -105,3 +105,8 @@ def fsync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def why_no_folder(path: Path) -> str:
+    """Return what is wrong with a path that should be a folder and is none."""
+    return "a file, where a folder is needed" if path.exists() else "no such folder"

@@ -85,6 +85,8 @@ def test_what_is_no_corpus_is_refused(tmp_path):
     (tmp_path / "manifest.sqlite").write_text("this is no database")
     with pytest.raises(FormatError, match="cannot be read"):
         Corpus.open(tmp_path)
+    with pytest.raises(FormatError, match="a file, where a folder is needed"):
+        Corpus.open(tmp_path / "manifest.sqlite")
 
 
 def test_a_corpus_that_lost_something_is_refused_and_the_next_run_mends_it(tmp_path):

@@ -197,6 +197,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path, make_language: Make) -> None:
         load(tmp_path / "nothing")
     with pytest.raises(UsageError, match=r"no config\.json"):
         load(tmp_path)
+    (tmp_path / "model").write_text("no folder")
+    with pytest.raises(UsageError, match="a file, where a folder is needed"):
+        load(tmp_path / "model")
     language = make_language()
     save_model_folder(tmp_path, language.model, language.tokenizer)
     with pytest.raises(UsageError, match="'abacus' cannot be used"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from quire.errors import UsageError
+from quire.files import why_no_folder
 
 
 def command(
@@ -28,7 +29,7 @@ def command(
         raise UsageError("two of the runs have the same name, so their pictures cannot lie side by side", where="--out")
     for run in runs:
         if not run.is_dir():
-            raise UsageError("no such folder", where=run)
+            raise UsageError(why_no_folder(run), where=run)
 
     from quire.training.compare import compare
     from quire.training.plots import draw

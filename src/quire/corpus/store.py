@@ -17,6 +17,7 @@ from quire.corpus.publish import is_half_published
 from quire.corpus.shards import Shard, read_around, read_shard
 from quire.documents.document import Document
 from quire.errors import FormatError, QuireError
+from quire.files import why_no_folder
 
 __all__ = ["MANIFEST", "VERSION", "Corpus", "CorpusDocument", "FileRecord"]
 
@@ -55,7 +56,7 @@ class Corpus:
         if is_half_published(path):
             raise FormatError("the run that wrote this corpus was killed at its very end", where=path, hint=AGAIN)
         if not (path / MANIFEST).is_file():
-            what = "no corpus is in this folder" if path.is_dir() else "no such folder"
+            what = "no corpus is in this folder" if path.is_dir() else why_no_folder(path)
             raise FormatError(what, where=path, hint="`quire ingest FOLDER --out CORPUS` makes one")
         try:
             with contextlib.closing(_connect(path)) as base:

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from quire.errors import FormatError, UsageError
+from quire.files import why_no_folder
 from quire.inference.detokenizer import Detokenizer
 from quire.inference.sampling import SamplingSettings, distribution, draw
 from quire.model.cache import KVCache
@@ -271,7 +272,7 @@ def load(run: Path | str, device: str | None = None) -> LanguageModel:
     """
     folder = Path(run)
     if not folder.is_dir():
-        raise UsageError("no such folder", where=folder)
+        raise UsageError(why_no_folder(folder), where=folder)
     if not (folder / CONFIG_FILE).is_file():
         raise UsageError(f"no {CONFIG_FILE} in it, so it is no run", where=folder, hint="`quire train` makes one")
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
