@@ -19,19 +19,24 @@ import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.distributed.checkpoint.api import CheckpointException
 
 from quire.errors import FormatError, QuireError, UsageError
+from quire.model.transformer import Transformer
 from quire.settings import build, merge
 from quire.tokens.dataset import TokenDataset
-from quire.training.checkpoint import latest_checkpoint, list_checkpoints, read_state
+from quire.training.checkpoint import TrainingState, latest_checkpoint, list_checkpoints, read_state
 from quire.training.config import RunConfig, load_config
 from quire.training.distributed import ALONE, Ranks, joined, restarted, tell_once
 from quire.training.environment import read_starts
 from quire.training.machine import Machine
 from quire.training.metrics import read_metrics
+from quire.training.optimizer import Optimizer
 from quire.training.plan_ranks import check_shard, for_ranks, of_all
+from quire.training.precision import MixedPrecision
 from quire.training.run_folder import tokens_folder
 from quire.training.sharding import _height
+from quire.training.shared_checkpoint import save_shared
 from quire.training.trainer import Trainer
 
 WORK = Path(__file__).with_name("ranks_at_work.py")
@@ -353,6 +358,27 @@ def test_a_lost_connection_is_explained_and_a_bug_is_not():
         raise RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer")
     with pytest.raises(RuntimeError, match="mat1"), ranks.explained(Path("run")):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+def test_a_rank_that_ends_while_a_checkpoint_is_written_is_no_fault_of_the_disk(config, tmp_path, monkeypatch):
+    trainer_config = config()
+    model = Transformer(trainer_config.model)
+    parts = (model, Optimizer(model, trainer_config.optimizer), MixedPrecision("float32", "cpu"), ALONE)
+
+    def failing(cause):
+        def save(*args, **options):
+            raise CheckpointException("write", {1: (cause, None)})
+
+        monkeypatch.setattr("quire.training.shared_checkpoint.save", save)
+        with Ranks(0, 2).explained(tmp_path):
+            save_shared(tmp_path, TrainingState(total_steps=5), *parts)
+
+    with pytest.raises(QuireError, match="another process of this job has ended"):
+        failing(RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer"))
+    with pytest.raises(QuireError, match=r"rank 1 could not write its part: odd.*full"):
+        failing(ValueError("odd"))
+    with pytest.raises(QuireError, match="No space left"):
+        failing(OSError(28, "No space left on device"))
 
 
 def test_random_numbers_of_a_step_are_of_its_rank():

@@ -159,7 +159,7 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            if self.count == 1 or not _is_lost(error):
+            if self.count == 1 or not is_lost(error):
                 raise
             raise QuireError(
                 "another process of this job has ended, so that none can go on",
@@ -286,7 +286,9 @@ def _sendable(error: BaseException) -> BaseException:
     return QuireError(f"another process of this job failed: {type(error).__name__}: {error}")
 
 
-def _is_lost(error: RuntimeError) -> bool:
-    # Gloo raises a plain RuntimeError that names its source file or the connection.
+def is_lost(error: BaseException) -> bool:
+    """Whether `error` says that another rank is gone. Gloo raises a plain RuntimeError that names its source file."""
+    if not isinstance(error, RuntimeError):
+        return False
     words = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
     return isinstance(error, dist.DistError) or any(word in str(error) for word in words)

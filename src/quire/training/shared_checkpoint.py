@@ -39,7 +39,7 @@ from quire.training.checkpoint import (
     restore_random_state,
     shapes_of,
 )
-from quire.training.distributed import Ranks
+from quire.training.distributed import Ranks, is_lost
 from quire.training.optimizer import Optimizer
 from quire.training.precision import MixedPrecision
 
@@ -51,6 +51,7 @@ def save_shared(
 
     Raises:
         QuireError: a rank could not write its part; raised on all of them, and earlier checkpoints are untouched.
+        RuntimeError: another rank has ended meanwhile; see `Ranks.explained`.
     """
     folder = checkpoint_folder(run, state.step)
     part = folder.with_name(f".{folder.name}.part")
@@ -71,6 +72,9 @@ def save_shared(
     except (OSError, safetensors.SafetensorError, CheckpointException) as error:
         if ranks.first:
             shutil.rmtree(part, ignore_errors=True)
+        for cause, _ in error.failures.values() if isinstance(error, CheckpointException) else ():
+            if is_lost(cause):  # no fault of the disk: `Ranks.explained` says what it is
+                raise cause from error
         raise _explain(error, folder) from error
     return folder
 
