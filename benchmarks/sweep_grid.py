@@ -162,30 +162,29 @@ def _short_runs(few: Sequence[Cell], tiny: Sequence[Cell]) -> Iterator[Run]:
 
 
 def _runs_for_a_cpu(cells: Sequence[Cell]) -> Iterator[Run]:
-    """Yield runs about batch, weight decay, dropout and seed: an hour and a half of two cores, 10M the last third."""
+    """Yield runs about batch, weight decay, dropout and seed, of a quarter of the usual length; larger models later."""
     places = {(cell.size, cell.corpus): cell for cell in cells}
-    for size, share in (("0.5M", 0.25), ("3M", 0.25), ("10M", 0.125)):
+    for size, length in LENGTHS.items():
         essays, shakespeare, mixed = (places.get((size, corpus)) for corpus in CORPORA)
-        tokens = LENGTHS[size] * share
-        if size == "10M":  # one corpus is what there is time for
-            here, factors = [cell for cell in (mixed,) if cell], (1, 0.5, 2)
-        else:
-            here, factors = [cell for cell in (shakespeare, mixed, essays) if cell], (0.5, 2)
-        for factor in (*factors, 0.25, 4) if size == "0.5M" else factors:
+        here = [cell for cell in (shakespeare, mixed, essays) if cell]
+        tokens = length / (8 if size == "10M" else 4)
+        for factor in (1, 0.5, 2) if size == "10M" else (0.5, 2):
             for cell in here:
                 yield cell.run("batch", tokens=tokens, batch=factor)
         for cell in here:
             yield cell.run("noise", tokens=tokens, seed=1)
         if essays:
-            often = {"epochs": 16} if size == "0.5M" else {"tokens": tokens}
-            for dropout in (0.1, 0.0, 0.2):
-                yield essays.run("dropout", dropout=dropout, **often)
+            for dropout in (0.0, 0.2):
+                yield essays.run("dropout", tokens=tokens, dropout=dropout)
             for decay in (0.1, 1.0):
-                yield essays.run("decay", weight_decay=decay, **often)
-        if shakespeare and size != "10M":
+                yield essays.run("decay", tokens=tokens, weight_decay=decay)
+        if shakespeare:
             yield shakespeare.run("dropout", tokens=tokens, dropout=0.1)
             for decay in (0.0, 0.3, 1.0):
                 yield shakespeare.run("decay", tokens=tokens, weight_decay=decay)
+    for factor in (0.25, 4):
+        for cell in (cell for cell in cells if cell.size == "0.5M"):
+            yield cell.run("batch", tokens=LENGTHS["0.5M"] / 4, batch=factor)
 
 
 def _runs(cells: Sequence[Cell], others: Sequence[Cell], short: Sequence[Run]) -> Iterator[Run]:

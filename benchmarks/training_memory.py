@@ -96,6 +96,8 @@ def step_case(given: dict[str, Any]) -> dict[str, Any]:
     config = ModelConfig(
         vocab_size=vocabulary, hidden_size=width, num_layers=blocks, num_heads=width // 32, context_length=context
     )
+    import torch._dynamo  # the optimizer's first step would load it, which is the process and not the step
+
     before = peak_memory("cpu")
     model = Transformer(config)
     model.activation_checkpointing = given["checkpointing"]

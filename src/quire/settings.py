@@ -20,7 +20,9 @@ else:
 class Settings(BaseModel):
     """Base of every group of settings: frozen, no unknown keys, each field with a description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 S = TypeVar("S", bound=Settings)

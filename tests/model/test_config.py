@@ -20,7 +20,7 @@ def test_what_is_left_out_follows_from_the_rest() -> None:
     [
         ({"num_kv_heads": 3}, "num_heads"),
         ({"head_dim": 7}, "head_dim"),
-        ({"hidden_size": 50}, "head_dim"),  # 4 heads do not divide it, and none is given
+        ({"hidden_size": 50}, r"hidden_size \(50\) is no multiple of num_heads \(4\): set head_dim"),
         ({"dropout": 1.0}, "dropout"),
         ({"vocab_size": 0}, "vocab_size"),
         ({"width": 3}, "width"),

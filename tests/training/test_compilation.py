@@ -215,17 +215,26 @@ def test_the_libraries_of_this_python_are_whole():
     assert found or sys.platform != "linux"
 
 
-def test_what_a_killed_compiler_left_goes_unless_it_may_be_in_the_making(own_cache):
+def test_what_a_killed_compiler_left_goes_unless_it_is_in_the_making(own_cache, monkeypatch):
     folder = own_cache / "quire" / "compiled" / "ab"
     folder.mkdir(parents=True)
-    for name, content in (("whole", elf(400)), ("cut", elf(400)[:399]), ("empty", b""), ("new", b"")):
-        (folder / f"{name}.so").write_bytes(content)
-        if name != "new":
-            os.utime(folder / f"{name}.so", (1, 1))
+    named = {name: f"c{name:a<51}.so" for name in ("whole", "cut", "empty", "young")}
+    contents = {"whole": elf(400), "cut": elf(400)[:399], "empty": b"", "young": b""}
+    for name, content in contents.items():
+        (folder / named[name]).write_bytes(content)
+    (folder / "libncurses.so").write_text("INPUT(libncurses.so.6 -ltinfo)")  # no file of torch's
     (folder / "kernel.cpp").write_bytes(b"")
-    os.utime(folder / "kernel.cpp", (1, 1))
+    for path in folder.iterdir():
+        if path.name != named["young"]:
+            os.utime(path, (1, 1))
+
+    def linked_meanwhile(seconds):
+        (folder / named["young"]).write_bytes(elf(400))
+
+    monkeypatch.setattr("quire.training.compilation.time.sleep", linked_meanwhile)
     delete_unfinished(folder.parent)
-    assert sorted(path.name for path in folder.iterdir()) == ["kernel.cpp", "new.so", "whole.so"]
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"kernel.cpp", "libncurses.so", named["whole"], named["young"]}
 
 
 def test_records_are_json_that_a_reader_understands(config):

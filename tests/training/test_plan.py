@@ -191,6 +191,10 @@ def test_a_small_corpus_seen_often_gets_dropout_and_early_stop():
         ({"optimizer": {"learning_rate": -1}}, "greater than 0"),
         ({"training": {"precision": "int8"}}, "'float32', 'bfloat16' or 'float16'"),
         ({"model": {"hidden_size": 96, "num_heads": 5, "head_dim": 7}}, "multiple of 2"),
+        ({"training": {"threads": 100_000}}, "less than or equal to 1024"),
+        ({"training": {"seed": 1 << 64}}, "less than 9223372036854775808"),
+        ({"training": {"batch_size": 10**12}}, "less than or equal to 1048576"),
+        ({"optimizer": {"epsilon": float("inf")}}, "finite"),
     ],
 )
 def test_wrong_settings_are_told_exactly(given_, said):

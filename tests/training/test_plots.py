@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from quire.cli.main import app
 from quire.errors import FormatError
-from quire.training.metrics import metrics_path
+from quire.training.metrics import metrics_path, read_metrics, truncate_metrics
 from quire.training.plots import History, draw, smoothed
 
 NAMES = [
@@ -149,6 +149,23 @@ def test_a_run_of_any_shape_is_drawn(records: list[dict[str, Any]], tmp_path: Pa
     written = draw(make_run(tmp_path / "run_$1_^", records))
     assert all(path.stat().st_size > 1000 for path in written)
     assert "overview.png" in [path.name for path in written]
+
+
+def test_lines_that_are_no_records_are_told_and_a_resumed_run_leaves_them_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [train(1), train(2), train(3)])
+    whole = metrics_path(run).read_bytes()
+    for damage, said in (
+        (b"\xff\xfe\n", "is not JSON"),
+        (b"{\n{\n", "is not JSON"),
+        (b"[]\n", "is no record of a run"),
+    ):
+        metrics_path(run).write_bytes(damage + whole)
+        with pytest.raises(FormatError, match=f"line 1 {said}.*") as raised:
+            draw(run)
+        assert "Delete this line" in str(raised.value.hint)
+        assert len(read_metrics(run, lenient=True)) == 3
+        truncate_metrics(run, 2)
+        assert [record["step"] for record in read_metrics(run)] == [1, 2]
 
 
 def test_nothing_to_draw_is_said(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def again(trained: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path, dict[
     return run, corpus, {**load_config(run)[2], "corpus": str(corpus)}
 
 
-@pytest.mark.parametrize("damage", ["gone", "a shard gone", "cut short"])
+@pytest.mark.parametrize("damage", ["gone", "a shard gone", "cut short", "other bytes"])
 def test_damaged_tokens_are_made_again_and_it_is_said(damage: str, again: Any) -> None:
     run, _, source = again
     whole = shards(tokens_folder(run))
@@ -51,6 +51,8 @@ def test_damaged_tokens_are_made_again_and_it_is_said(damage: str, again: Any) -
         shutil.rmtree(tokens_folder(run))
     elif damage == "a shard gone":
         first.unlink()
+    elif damage == "other bytes":
+        first.write_bytes(first.read_bytes()[:-7] + bytes(7))
     else:
         first.write_bytes(first.read_bytes()[:-7])
     told: list[Any] = []

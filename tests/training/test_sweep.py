@@ -86,6 +86,10 @@ def test_no_run_of_the_grid_is_there_twice_and_the_first_are_those_of_the_plan()
     assert len({dataclasses.astuple(run)[1:] for run in runs}) == len(runs)
     assert {(run.size, run.corpus) for run in runs[:9]} == {(s, c) for s in ("0.5M", "3M", "10M") for c in CORPORA}
     assert {run.matrix_learning_rate for run in runs[:9]} == {0.02}
+    quick = grid(facts, quick=True)
+    assert len({dataclasses.astuple(run)[1:] for run in quick}) == len(quick)
+    assert [run.size for run in quick[:14]] == ["0.5M"] * 14
+    assert {"batch", "noise", "dropout", "decay"} == {run.question for run in quick[:14]}
 
 
 def test_the_fit_finds_the_law_that_made_the_numbers() -> None:

@@ -123,7 +123,7 @@ trainer.Trainer(run, config, TokenDataset.open(tokens)).run(resume=bool(checkpoi
 
 @pytest.mark.parametrize(
     ("function", "count"),
-    [("_save", 5), ("fsync_file", 7), ("fsync_folder", 3), ("prune_checkpoints", 1), ("_sha256", 6)],
+    [("_save", 5), ("fsync_file", 7), ("fsync_folder", 3), ("prune_checkpoints", 1), ("sha256_of", 6)],
 )
 def test_killed_in_the_middle_of_a_save(function, count, run, config, data, tmp_path, data_folder):
     from quire.training.config import save_config
@@ -149,18 +149,20 @@ def test_killed_in_the_middle_of_a_save(function, count, run, config, data, tmp_
     assert not list((run / "quire" / "checkpoints").glob(".*.part"))
 
 
-def test_ctrl_c_saves_and_says_so(run, config, data, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_the_end_of_a_queue_save_and_say_so(number, run, config, data, tmp_path):
     whole = Trainer(tmp_path / "whole", config(), data)
     whole.run()
 
     def press(record):
         if record["kind"] == "train" and record["step"] == 6:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
+    before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         Trainer(run, config(), data, press).run()
     assert read_state(latest_checkpoint(run)[0]).step in (6, 7)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(number) is before
     resumed = Trainer(run, config(), data)
     resumed.run(resume=True)
     assert_same(weights(whole), weights(resumed))
@@ -358,7 +360,7 @@ def test_damaged_checkpoints_are_passed_over(run, config, data, tmp_path):
     assert_same(weights(whole), weights(resumed))
 
 
-@pytest.mark.parametrize("damage", ["cut", "missing", "state", "version"])
+@pytest.mark.parametrize("damage", ["cut", "missing", "state", "list", "files", "knots", "version"])
 def test_no_whole_checkpoint_is_an_error_that_says_why(damage, run, config, data):
     Trainer(run, config(), data).run(stop_at=2)
     beginning, folder = list_checkpoints(run)
@@ -369,10 +371,14 @@ def test_no_whole_checkpoint_is_an_error_that_says_why(damage, run, config, data
         (folder / "random.safetensors").unlink()
     elif damage == "state":
         (folder / "state.json").write_text("{")
+    elif damage == "list":
+        (folder / "state.json").write_text("[1]")
     else:
         state = json.loads((folder / "state.json").read_text())
-        (folder / "state.json").write_text(json.dumps({**state, "version": 99}))
-    said = {"cut": "100 bytes", "missing": "0 bytes", "state": "not a whole checkpoint", "version": "format 99"}
+        other = {"version": 99} if damage == "version" else {damage: [1]}
+        (folder / "state.json").write_text(json.dumps({**state, **other}))
+    said = {"cut": "100 bytes", "missing": "is missing", "version": "format 99", "knots": "not a training state"}
+    said |= dict.fromkeys(("state", "list", "files"), "not a whole checkpoint")
     with pytest.raises(FormatError, match=said[damage]):
         Trainer(run, config(), data).run(resume=True)
 

@@ -65,8 +65,10 @@ def command(
             raise UsageError(
                 f"{', '.join(given) or '--overwrite'} cannot be given with --resume: a resumed run keeps its settings"
             )
-    elif minutes is not None and steps is not None:
-        raise UsageError("--minutes and --steps are two ways to say how long: give one of them")
+    elif (minutes is not None and steps is not None) or {"training.steps", "training.minutes"} <= {
+        assignment.partition("=")[0].strip() for assignment in assignments or ()
+    }:
+        raise UsageError("minutes and steps are two ways to say how long: give one of them")
     elif not sources:
         raise UsageError("nothing to train on", hint="quire train FOLDER --minutes 10")
     busy = wait_kindly()
@@ -94,7 +96,7 @@ def command(
     try:
         if resume:
             if metrics_path(run).exists():
-                view.remember(read_metrics(run))
+                view.remember(read_metrics(run, lenient=True))
             result = resume_run(run, shard=shard, profile=profile, listener=view.show)
         else:
             result = train(

@@ -57,6 +57,10 @@ class ModelConfig(Settings):
             filled.setdefault("num_kv_heads", heads)
             if isinstance(width, int) and heads > 0 and width % heads == 0:
                 filled.setdefault("head_dim", width // heads)
+            elif isinstance(width, int) and heads > 0 and "head_dim" not in filled:
+                raise ValueError(
+                    f"hidden_size ({width}) is no multiple of num_heads ({heads}): set head_dim, or others"
+                )
         if isinstance(width, int):
             filled.setdefault("intermediate_size", -(-8 * width // (3 * 32)) * 32)
         return filled

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from quire.errors import FormatError, QuireError, UsageError
+from quire.files import sha256_of
 from quire.tokens.tokenizer import Tokenizer
 
 INDEX_FILE = "index.json"
@@ -69,6 +70,7 @@ class Split:
         self._folder = folder
         self._tokenizer = tokenizer
         self._shards = [_open_shard(folder / shard["file"], shard) for shard in index["shards"]]
+        self._digests = {folder / shard["file"]: shard.get("sha256") for shard in index["shards"]}
         self._starts = [0]
         for shard in self._shards:
             self._starts.append(self._starts[-1] + len(shard))
@@ -78,6 +80,12 @@ class Split:
                 where=folder / INDEX_FILE,
                 hint=AGAIN,
             )
+
+    def verify(self) -> None:
+        """Read every shard and compare it with what was written. Raises `FormatError` where it is another."""
+        for file, digest in self._digests.items():
+            if digest and sha256_of(file) != digest:
+                raise FormatError("this token shard is not what was written (SHA-256 differs)", where=file, hint=AGAIN)
 
     @property
     def bytes_per_token(self) -> float:
@@ -187,6 +195,15 @@ class TokenDataset:
         self.tokenizer = Tokenizer.load(path)
         self.train = Split(path, "train", index["splits"]["train"], self.tokenizer)
         self.validation = Split(path, "validation", index["splits"]["validation"], self.tokenizer)
+
+    def verify(self) -> None:
+        """Read every shard and compare it with what was written; shards of an older quire have no hash and pass.
+
+        Raises:
+            FormatError: the content of one is another.
+        """
+        for split in (self.train, self.validation):
+            split.verify()
 
     @classmethod
     def open(cls, path: Path) -> TokenDataset:

@@ -7,7 +7,6 @@ of the others; damage after the fact is found before anything is loaded. Nothing
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from quire.errors import FormatError, QuireError
-from quire.files import explain_os_error, fsync_folder
+from quire.files import explain_os_error, fsync_folder, sha256_of
 from quire.training.distributed import ALONE, Ranks
 from quire.training.optimizer import Optimizer
 from quire.training.precision import MixedPrecision
@@ -218,23 +217,25 @@ def read_state(folder: Path) -> TrainingState:
     path = folder / "state.json"
     try:
         content = json.loads(path.read_text("utf-8"))
-        version, files = content.pop("version"), content.pop("files")
-    except (OSError, ValueError, KeyError) as error:
+        version, files = content.pop("version"), dict(content.pop("files"))
+        described = {str(name): (facts["bytes"], facts["sha256"]) for name, facts in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"not a whole checkpoint: {error!r}", where=path) from None
     if version != VERSION:
         raise FormatError(f"checkpoint format {version}, this quire reads {VERSION}", where=path)
-    for name, expected in files.items():
+    for name, (num_bytes, digest) in described.items():
         file = folder / name
-        size = file.stat().st_size if file.exists() else None
-        if size != expected["bytes"]:
-            raise FormatError(f"{size or 0} bytes where {expected['bytes']} were written", where=file)
-        if _sha256(file) != expected["sha256"]:
+        if not file.is_file():
+            raise FormatError("this file of the checkpoint is missing", where=file)
+        if (size := file.stat().st_size) != num_bytes:
+            raise FormatError(f"{size} bytes where {num_bytes} were written", where=file)
+        if sha256_of(file) != digest:
             raise FormatError("its content is not what was written (SHA-256 differs)", where=file)
     try:
         state = TrainingState(**content)
-    except TypeError as error:
+        state.knots = [(int(step), float(progress)) for step, progress in state.knots]
+    except (TypeError, ValueError) as error:
         raise FormatError(f"not a training state: {error}", where=path) from None
-    state.knots = [(int(step), float(progress)) for step, progress in state.knots]
     return state
 
 
@@ -306,15 +307,7 @@ def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def describe_file(path: Path) -> dict[str, Any]:
     """Return what `state.json` keeps of a file: its size and its SHA-256."""
-    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def fsync_file(path: Path) -> None:

@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import statistics
 import struct
@@ -40,6 +41,7 @@ LEAST_FREE_BYTES = 256 << 20
 """Where the disk has less room, nothing is kept."""
 YOUNG_SECONDS = 86_400.0  # what is younger may be in use by another run
 LINKING_SECONDS = 10.0  # and this young it may still be written by one
+OF_TORCH = re.compile(r"c[a-z2-7]{51}(\.main)?\.so")  # the names of what torch compiles
 # Seconds to compile a model into an empty cache: so many, and so many for each block. On two cores of an EPYC 32, 37
 # and 51 s were measured for 4, 6 and 7 blocks (docs/benchmarks.md).
 COLD_SECONDS = {"cpu": (18.0, 4.0), "cuda": (20.0, 3.0)}
@@ -208,12 +210,13 @@ def cut(folder: Path, most: int) -> None:
 
 
 def delete_unfinished(folder: Path) -> None:
-    """Delete the compiled libraries in `folder` that end too early, but for those that may be in the making."""
-    oldest = time.time() - LINKING_SECONDS
+    """Delete what torch compiled into `folder` and ends too early; what may be in the making is waited for."""
     for path in folder.rglob("*.so"):
         with contextlib.suppress(OSError):  # another run deletes as well
-            if path.stat().st_mtime < oldest and not is_whole(path):
-                path.unlink()
+            while OF_TORCH.fullmatch(path.name) and not is_whole(path):
+                if abs(time.time() - path.stat().st_mtime) > LINKING_SECONDS:
+                    path.unlink()
+                time.sleep(0.2)
 
 
 def is_whole(library: Path) -> bool:
@@ -230,7 +233,7 @@ def is_whole(library: Path) -> bool:
     order = "<" if head[5] == 1 else ">"
     (table,) = struct.unpack_from(f"{order}Q", head, 40)
     size, count = struct.unpack_from(f"{order}HH", head, 58)
-    return bool(table > 0 and table + size * count <= library.stat().st_size)
+    return bool(table + size * count <= library.stat().st_size)
 
 
 # -- the record ---------------------------------------------------------------------------------------------------

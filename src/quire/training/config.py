@@ -27,9 +27,9 @@ class TrainingSettings(Settings):
     """Optimizer steps; with `minutes`, the first estimate of them."""
     max_epochs: float | None = Field(None, gt=0, allow_inf_nan=False)
     """A run by the clock ends, its decay completed, when it has seen the training text so often, time left or not."""
-    batch_size: int = Field(ge=1)
+    batch_size: int = Field(ge=1, le=1 << 20)
     """Windows of context_length tokens in one optimizer step, of all processes together."""
-    micro_batch_size: int = Field(ge=1)
+    micro_batch_size: int = Field(ge=1, le=1 << 20)
     """Windows in one forward and backward pass of a process; gradients of several passes add up to the batch's."""
     activation_checkpointing: bool = False
     """Keep only what enters each block and compute the rest again on the way back: less memory, a third more work."""
@@ -43,11 +43,11 @@ class TrainingSettings(Settings):
     """Where to train: cpu, cuda, cuda:0, mps; of several processes, each takes the GPU of its own number."""
     shard: bool = False
     """Of several processes, whether each holds a slice of the model and of the optimizer's state, and not a copy."""
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=1024)
     """CPU threads; 0 takes as many as torch would, but not more than the cores, which several processes divide."""
     deterministic: bool = True
     """Use only kernels that give the same bits every time; off may be faster on a GPU and loses exact resumption."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=1 << 63)
     """Decides initial weights, dropout and the order of the windows."""
     log_interval: int = Field(10, ge=1)
     """Steps between two lines of metrics."""

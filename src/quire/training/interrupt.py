@@ -1,4 +1,4 @@
-"""Ctrl-C: the step is finished and saved before the run ends.
+"""Ctrl-C, or SIGTERM (a queue whose time is up): the step is finished and saved before the run ends.
 
 A process that torchrun started is told of Ctrl-C by torchrun, perhaps more than once, and of other ends by SIGTERM; it
 has half a minute (torchrun's --shutdown-timeout) to save, together with the other ranks, and so heeds the first alone.
@@ -17,18 +17,18 @@ class Interrupt:
     """Whether Ctrl-C was pressed.
 
     Args:
-        patient: one of several processes: SIGTERM counts too, and a second signal does not interrupt at once.
+        patient: one of several processes: a second signal does not interrupt at once.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
         self.pressed = False
         self.agreed = False  # of several processes: that it was pressed in one of them is known to all
-        self._signals = (signal.SIGINT, signal.SIGTERM) if patient else (signal.SIGINT,)
+        self._signals = (signal.SIGINT, signal.SIGTERM)
         self._patient = patient
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
-        """Turn the first Ctrl-C into a flag that is looked at after the step; the second one interrupts at once."""
+        """Turn the first signal into a flag that is looked at after the step; the second one interrupts at once."""
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread is told of signals
             return

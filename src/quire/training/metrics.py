@@ -19,32 +19,39 @@ def metrics_path(run: Path) -> Path:
     return run / "quire" / "metrics.jsonl"
 
 
-def read_metrics(run: Path) -> list[Record]:
+def read_metrics(run: Path, *, lenient: bool = False) -> list[Record]:
     """Return the records of a run in order; a last line that was cut off by a kill is left out.
 
+    Args:
+        run: the run folder.
+        lenient: leave out every line that is no record.
+
     Raises:
-        FormatError: there are no metrics, or a line before the last is not JSON.
+        FormatError: there are no metrics, or a line before the last is no record.
     """
     path = metrics_path(run)
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         raise FormatError("no metrics here", where=path, hint="Is this a run folder that `quire train` made?") from None
     records = []
     for number, line in enumerate(lines, 1):
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise FormatError(f"line {number} is not JSON: {error}", where=path) from None
+            record = json.loads(line)
+        except ValueError as error:
+            record = error
+        if isinstance(record, dict):
+            records.append(record)
+        elif number < len(lines) and not lenient:
+            what = f"is not JSON: {record}" if isinstance(record, ValueError) else "is no record of a run"
+            raise FormatError(f"line {number} {what}", where=path, hint="Delete this line; resuming leaves it out too")
     return records
 
 
 def truncate_metrics(run: Path, step: int, returns: int = 0) -> None:
     """Forget the records after `step`, and of more than `returns` returns: a resumed run writes them again."""
     if metrics_path(run).exists():
-        records = read_metrics(run)
+        records = read_metrics(run, lenient=True)
         kept = [r for r in records if r.get("step", 0) <= step and r.get("returns", 0) <= returns]
         write_text(metrics_path(run), "".join(json.dumps(record) + "\n" for record in kept))
 

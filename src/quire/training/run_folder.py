@@ -11,7 +11,7 @@ from typing import Any
 from quire.corpus.store import Corpus
 from quire.errors import FormatError, QuireError, UsageError
 from quire.files import explain_os_error, only_writer
-from quire.tokens.dataset import TokenDataset
+from quire.tokens.dataset import INDEX_FILE, TokenDataset
 from quire.tokens.settings import TokenSettings
 from quire.tokens.shards import prepare
 from quire.tokens.tokenizer import Tokenizer
@@ -133,7 +133,7 @@ def mend_tokens(run: Path, settings: TokenSettings, source: Mapping[str, Any], t
     """
     place = tokens_folder(run)
     try:
-        TokenDataset.open(place)
+        TokenDataset.open(place).verify()
         return
     except FormatError as error:
         damage = error
@@ -149,6 +149,7 @@ def mend_tokens(run: Path, settings: TokenSettings, source: Mapping[str, Any], t
     tell(
         {"kind": "note", "step": 0, "text": f"{damage.what} ({damage.where}): the tokens are made again from {folder}"}
     )
+    (place / INDEX_FILE).unlink(missing_ok=True)  # so that shards of the right size are not taken for whole ones
     data = prepare(corpus, place, settings)
     if (run / "tokenizer.json").exists() and Tokenizer.load(run).fingerprint() != data.tokenizer.fingerprint():
         what = "the tokenizer learned from the corpus is not the one that the model was trained with"
