@@ -20,7 +20,7 @@ demo: $(VENV)/.with-run
 install: $(VENV)/.with-bench
 
 test: $(VENV)/.with-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile tests docs README.md
+	OMP_NUM_THREADS=1 GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile tests docs README.md
 
 lint: $(VENV)/.with-dev
 	$(BIN)/ruff format --check .
