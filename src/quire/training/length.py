@@ -75,7 +75,7 @@ class RunLength:
         first = state.step == FIRST_REVISION_STEPS
         late = pace.steps >= SLOW_STEPS and state.seconds - self.revised_at > self.interval
         ending = 0 < schedule.total_steps - state.step <= LAST_STEPS
-        if self.minutes is None or self.settled or not (first or late or ending):
+        if self.minutes is None or self.settled or not (first or late or ending) or state.step >= self.most_steps:
             return
         self.revised_at = state.seconds
         left = self.minutes * 60 - state.seconds
