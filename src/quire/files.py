@@ -108,11 +108,11 @@ def fsync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def sha256_of(path: Path) -> str:
+def file_sha256(path: Path | bytes) -> str:
     """Return the SHA-256 of a file's content, as hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(1 << 18):  # still in the cache when it is hashed
             digest.update(block)
     return digest.hexdigest()
 

@@ -215,6 +215,7 @@ def test_steps_in_place_of_the_minutes_of_a_config(folder, trained):
         (["train", "--resume"], "--resume needs the run"),
         (["train", "--resume", "--out", "x", "--minutes", "5"], "--minutes cannot be given with --resume"),
         (["train", "x", "--set=training.steps=6", "--set", "training.minutes=5"], "two ways to say how long"),
+        (["train", "x", "--set=training.steps=6", "--minutes", "5"], "two ways to say how long"),
         (["train", "--resume", "--out", "x", "--tensorboard"], "--tensorboard cannot be given with --resume"),
         (["train", "notes", "--minutes", "-3"], "--minutes"),
     ],

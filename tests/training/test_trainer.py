@@ -123,7 +123,7 @@ trainer.Trainer(run, config, TokenDataset.open(tokens)).run(resume=bool(checkpoi
 
 @pytest.mark.parametrize(
     ("function", "count"),
-    [("_save", 5), ("fsync_file", 7), ("fsync_folder", 3), ("prune_checkpoints", 1), ("sha256_of", 6)],
+    [("_save", 5), ("fsync_file", 7), ("fsync_folder", 3), ("prune_checkpoints", 1), ("file_sha256", 6)],
 )
 def test_killed_in_the_middle_of_a_save(function, count, run, config, data, tmp_path, data_folder):
     from quire.training.config import save_config

@@ -65,9 +65,7 @@ def command(
             raise UsageError(
                 f"{', '.join(given) or '--overwrite'} cannot be given with --resume: a resumed run keeps its settings"
             )
-    elif (minutes is not None and steps is not None) or {"training.steps", "training.minutes"} <= {
-        assignment.partition("=")[0].strip() for assignment in assignments or ()
-    }:
+    elif _is_said("minutes", minutes, assignments) and _is_said("steps", steps, assignments):
         raise UsageError("minutes and steps are two ways to say how long: give one of them")
     elif not sources:
         raise UsageError("nothing to train on", hint="quire train FOLDER --minutes 10")
@@ -129,6 +127,11 @@ def command(
         print(json.dumps(summary(result, time.monotonic() - began)))
     else:
         print_result(result, time.monotonic() - began)
+
+
+def _is_said(name: str, option: float | None, assignments: list[str] | None) -> bool:
+    """Whether a setting of training was given on the command line, by its option or by --set."""
+    return option is not None or f"training.{name}" in {each.partition("=")[0].strip() for each in assignments or ()}
 
 
 def _what_is_kept(run: Path) -> str:

@@ -18,6 +18,7 @@ from quire.documents.document import Document, DroppedFile, LeftOut, Part
 from quire.documents.sandbox import note
 from quire.documents.settings import ReadSettings
 from quire.errors import PasswordError, ReadError
+from quire.files import file_sha256
 
 Reader = Callable[[Path, str, ReadSettings], Iterable[Part]]
 
@@ -148,7 +149,7 @@ def _content(task: Task, stamp: Stamp, settings: WatchedSettings) -> str:
         if not is_piecewise(path, task.source):
             with open(path, "rb") as file:
                 return f"{stamp.size}:{hashlib.sha256(file.read(HEAD)).hexdigest()}"
-    return _sha256(task.path)
+    return file_sha256(task.path)
 
 
 def _read(task: Task, data: bytes | None, content: str, settings: ReadSettings) -> Reading:
@@ -216,14 +217,6 @@ def _sentence(error: ReadError, task: Task) -> str:
     of_file = where is None or where in (task.source, os.fsdecode(task.path))
     text = error.what if of_file else f"{where}: {error.what}".replace(os.fsdecode(task.path), task.source)
     return text if error.hint is None else f"{text}. {error.hint}"
-
-
-def _sha256(path: bytes) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
-        while block := file.read(1 << 18):  # still in the cache when it is hashed
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _clean(document: Document) -> tuple[Document, int]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from quire.errors import FormatError, QuireError, UsageError
-from quire.files import sha256_of
+from quire.files import file_sha256
 from quire.tokens.tokenizer import Tokenizer
 
 INDEX_FILE = "index.json"
@@ -84,7 +84,7 @@ class Split:
     def verify(self) -> None:
         """Read every shard and compare it with what was written. Raises `FormatError` where it is another."""
         for file, digest in self._digests.items():
-            if digest and sha256_of(file) != digest:
+            if digest and file_sha256(file) != digest:
                 raise FormatError("this token shard is not what was written (SHA-256 differs)", where=file, hint=AGAIN)
 
     @property

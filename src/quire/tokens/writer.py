@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from quire.files import atomic_write, sha256_of, write_text
+from quire.files import atomic_write, file_sha256, write_text
 from quire.tokens.dataset import INDEX_FILE
 
 
@@ -110,7 +110,7 @@ class SplitWriter:
         with atomic_write(path, "wb") as file:
             np.save(file, tokens, allow_pickle=False)
         self._shards.append({"file": path.name, "tokens": len(tokens), "bytes": path.stat().st_size})
-        self._shards[-1]["sha256"] = sha256_of(path)
+        self._shards[-1]["sha256"] = file_sha256(path)
 
     def _write_documents(self) -> None:
         import pyarrow.parquet

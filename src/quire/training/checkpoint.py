@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from quire.errors import FormatError, QuireError
-from quire.files import explain_os_error, fsync_folder, sha256_of
+from quire.files import explain_os_error, file_sha256, fsync_folder
 from quire.training.distributed import ALONE, Ranks
 from quire.training.optimizer import Optimizer
 from quire.training.precision import MixedPrecision
@@ -229,7 +229,7 @@ def read_state(folder: Path) -> TrainingState:
             raise FormatError("this file of the checkpoint is missing", where=file)
         if (size := file.stat().st_size) != num_bytes:
             raise FormatError(f"{size} bytes where {num_bytes} were written", where=file)
-        if sha256_of(file) != digest:
+        if file_sha256(file) != digest:
             raise FormatError("its content is not what was written (SHA-256 differs)", where=file)
     try:
         state = TrainingState(**content)
@@ -307,7 +307,7 @@ def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def describe_file(path: Path) -> dict[str, Any]:
     """Return what `state.json` keeps of a file: its size and its SHA-256."""
-    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def fsync_file(path: Path) -> None:

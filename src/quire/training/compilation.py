@@ -216,6 +216,7 @@ def delete_unfinished(folder: Path) -> None:
             while OF_TORCH.fullmatch(path.name) and not is_whole(path):
                 if abs(time.time() - path.stat().st_mtime) > LINKING_SECONDS:
                     path.unlink()
+                    break
                 time.sleep(0.2)
 
 

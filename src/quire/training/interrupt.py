@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupt:
     """Whether Ctrl-C was pressed.
@@ -23,7 +25,6 @@ class Interrupt:
     def __init__(self, *, patient: bool = False) -> None:
         self.pressed = False
         self.agreed = False  # of several processes: that it was pressed in one of them is known to all
-        self._signals = (signal.SIGINT, signal.SIGTERM)
         self._patient = patient
 
     @contextlib.contextmanager
@@ -38,8 +39,8 @@ class Interrupt:
             if not self._patient:
                 signal.signal(number, before[number])
 
-        before = {int(number): signal.getsignal(number) for number in self._signals}
-        for number in self._signals:
+        before = {int(number): signal.getsignal(number) for number in SIGNALS}
+        for number in SIGNALS:
             signal.signal(number, note)
         try:
             yield

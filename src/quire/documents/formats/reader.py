@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from quire.documents.document import Part
 from quire.documents.settings import ReadSettings
+from quire.files import file_sha256
 
 if TYPE_CHECKING:
     from quire.documents.formats.members import Budget
@@ -49,11 +50,7 @@ class SourceFile:
             return self.known_sha256
         if self.path is None:
             return hashlib.sha256(self.data).hexdigest()
-        digest = hashlib.sha256()
-        with self.open() as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
+        return file_sha256(self.path)
 
     def open(self) -> BinaryIO:
         """Return the bytes as a file that can be read and sought in; close it."""
