@@ -28,6 +28,8 @@ CAPACITY = (
     ("0.9M", 64, 0.2),
     ("0.5M", 64, 0.1),
 )
+# From where on dropout pays: sizes and times that the smallest corpus is seen, each without and with it.
+DROPOUT = (("0.5M", 24), ("3M", 4), ("3M", 8), ("0.5M", 48))
 
 
 @dataclass(frozen=True)
@@ -162,8 +164,12 @@ def _short_runs(few: Sequence[Cell], tiny: Sequence[Cell]) -> Iterator[Run]:
 
 
 def _runs_for_a_cpu(cells: Sequence[Cell]) -> Iterator[Run]:
-    """Yield runs about batch, weight decay, dropout and seed, of a quarter of the usual length; larger models later."""
+    """Yield runs about dropout, batch, weight decay and seed, most of them of a quarter of the usual length."""
     places = {(cell.size, cell.corpus): cell for cell in cells}
+    for size, epochs in DROPOUT:
+        if essays := places.get((size, "essays-0.3")):
+            for dropout in (0.0, 0.1):
+                yield essays.run("when dropout", epochs=epochs, dropout=dropout)
     for size, length in LENGTHS.items():
         essays, shakespeare, mixed = (places.get((size, corpus)) for corpus in CORPORA)
         here = [cell for cell in (shakespeare, mixed, essays) if cell]

@@ -1,0 +1,265 @@
+"""A transformer compiled for this machine's CPU: packed weights, a cache in blocks, threads that work in step."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from quire.inference.native import kernels as k
+from quire.inference.native import vectors as v
+from quire.inference.native.packing import Panels, aligned, pack
+from quire.model.transformer import Transformer
+
+IDLE_SPINS = 20_000  # looks of a waiting thread, about a millisecond, before it sleeps until it is called
+GO, ASLEEP, STOP = 16, 17, 18  # places in the counters, which begin with the barrier's two
+
+
+def _compile(sources: str) -> Any:
+    """Return the loop of a thread. `sources` is in the key of numba's cache, which looks at this file alone."""
+
+    def run(program: Any, layers: Any, counters: int, thread: int, turn: int) -> int:
+        """Thread 0: take one step. Others: take each step that is called for; return when none is for a while."""
+        if sources == "":
+            return -1
+        if thread == 0:
+            k.forward(program, layers, 0)
+            return turn
+        looks = 0
+        while looks < IDLE_SPINS:
+            now = v.atomic_load(counters + 8 * GO)
+            if now != turn:
+                turn = now
+                if v.atomic_load(counters + 8 * STOP):
+                    return turn
+                k.forward(program, layers, thread)
+                looks = 0
+            looks += 1
+            v.pause()
+        return turn
+
+    signature = numba.int64(numba.int64[::1], numba.int64[:, ::1], numba.int64, numba.int64, numba.int64)
+    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    try:
+        return numba.njit(signature, cache=True, **options)(run)
+    except RuntimeError:  # nowhere to keep what was compiled
+        return numba.njit(signature, **options)(run)
+
+
+def _sources() -> str:
+    digest = hashlib.sha256()
+    for module in (v, k):
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()
+
+
+_run: Any = None
+_compiling = threading.Lock()
+
+
+def compiled_run() -> Any:
+    """Return the compiled loop; compiled at the first call of all, read from numba's cache after that."""
+    global _run
+    with _compiling:
+        if _run is None:
+            _run = _compile(_sources())
+    return _run
+
+
+class NativeModel:
+    """A transformer for steps of the engine on a CPU.
+
+    Args:
+        model: its weights are copied, in the order the kernels read them.
+        blocks: blocks of 32 positions that the cache has.
+        tokens: the most tokens of one step.
+        rows: the most rows of one step, of which each has a table of blocks.
+        threads: that compute.
+    """
+
+    def __init__(self, model: Transformer, *, blocks: int, tokens: int, rows: int, threads: int) -> None:
+        self._run = compiled_run()
+        self.config = config = model.config
+        self.threads, self.tokens, self.blocks = threads, tokens, blocks
+        width, head, hidden = config.hidden_size, config.head_dim, config.intermediate_size
+        value = -(-head // 16) * 16
+        self._kept: list[Any] = []  # what addresses in the program point to
+        self._matrices: list[Panels] = []
+        self._layers = self._pack(model)
+        qkv = (config.num_heads + 2 * config.num_kv_heads) * head
+        head_bytes = 4 * k.BLOCK * (head + value)
+        layer_bytes = blocks * config.num_kv_heads * head_bytes
+        longest = -(-config.context_length // k.BLOCK) * k.BLOCK
+        scratch = max(2 * k.HEADS_AT_ONCE * 4 * value + k.HEADS_AT_ONCE * 4 * longest, 2 * 128 * k.TILE)
+        scratch = -(-scratch // 64) * 64
+        self.cache = aligned(config.num_layers * layer_bytes // 4)
+        self._counters = aligned(64, np.int64)
+        self._token_ids, self._positions, self._wanted = (aligned(tokens, np.int32) for _ in range(3))
+        self._tables = aligned((rows, longest // k.BLOCK), np.int32)
+        self._table_of = aligned(tokens, np.int64)
+        self._logits = aligned((tokens, self._round(config.vocab_size)))
+        packed_thread = 4 * -(-k.FEW * width // 16) * 16
+        half = model.cos.shape[1] // 2
+        cosines, sines = (
+            self._keep(np.ascontiguousarray(table[:, :half].detach().cpu().float().numpy()))
+            for table in (model.cos, model.sin)
+        )
+        constants = self._keep(np.array([config.norm_eps, head**-0.5], np.float32))
+        numbers = {
+            k.THREADS: threads,
+            k.LAYERS: config.num_layers,
+            k.WIDTH: width,
+            k.STRIDE: 4 * self._round(width),
+            k.HEADS: config.num_heads,
+            k.KV_HEADS: config.num_kv_heads,
+            k.HEAD_DIM: head,
+            k.VALUE_DIM: value,
+            k.QKV_STRIDE: 4 * self._round(qkv),
+            k.HIDDEN: hidden,
+            k.LOGIT_STRIDE: self._logits.strides[0],
+            k.QK_NORM: int(config.qk_norm),
+            k.FINAL_NORM: self._norm(model.model.norm),
+            k.CONSTANTS: constants,
+            k.COSINES: cosines,
+            k.SINES: sines,
+            k.CACHE: self.cache.ctypes.data,
+            k.CACHE_LAYER: layer_bytes,
+            k.CACHE_HEAD: head_bytes,
+            k.SCRATCH: self._keep(aligned((threads, scratch // 4))),
+            k.SCRATCH_THREAD: scratch,
+            k.SCORES: 4 * longest,
+            k.RESIDUAL: self._keep(aligned((tokens, self._round(width)))),
+            k.PACKED: self._keep(aligned(max(tokens * width, threads * packed_thread // 4))),
+            k.PACKED_THREAD: packed_thread,
+            k.QKV: self._keep(aligned((tokens, self._round(qkv)))),
+            k.GATHERED: self._keep(aligned(tokens * config.num_heads * head)),
+            k.INNER: self._keep(aligned(tokens * hidden)),
+            k.LOGITS: self._logits.ctypes.data,
+            k.BARRIER: self._counters.ctypes.data,
+            k.TOKEN_IDS: self._token_ids.ctypes.data,
+            k.POSITIONS: self._positions.ctypes.data,
+            k.TABLES: self._table_of.ctypes.data,
+            k.WANTED_TOKENS: self._wanted.ctypes.data,
+        }
+        self._program = np.zeros(k.PROGRAM_SIZE, np.int64)
+        for place, number in numbers.items():
+            self._program[place] = number
+        self._go = 0
+        self._bells = [threading.Event() for _ in range(threads - 1)]
+        self._workers = [
+            threading.Thread(target=self._work, args=(thread,), name=f"quire-{thread}", daemon=True)
+            for thread in range(1, threads)
+        ]
+        for worker in self._workers:
+            worker.start()
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the bytes of weights that a step of one token reads: all matrices but an embedding of its own."""
+        return sum(matrix.nbytes for matrix in self._matrices)
+
+    def step(
+        self,
+        token_ids: Sequence[int],
+        positions: Sequence[int],
+        rows: Sequence[int],
+        tables: Sequence[Sequence[int]],
+        wanted: Sequence[int],
+    ) -> npt.NDArray[np.float32]:
+        """Read tokens into the cache and return the logits (wanted, V) after some of them, until the next step.
+
+        Args:
+            token_ids: the N tokens; of one row in the order of their positions.
+            positions: place of each in its text; everything before it is in the cache, or among these tokens.
+            rows: for each the number of its row.
+            tables: for each row the blocks that hold its positions, 32 each.
+            wanted: numbers of the tokens, in 0 to N - 1, after which logits are asked for.
+        """
+        count, asked = len(token_ids), len(wanted)
+        self._token_ids[:count] = token_ids
+        self._positions[:count] = positions
+        self._wanted[:asked] = wanted
+        for row, table in enumerate(tables):
+            self._tables[row, : len(table)] = table
+        self._table_of[:count] = self._tables.ctypes.data + self._tables.strides[0] * np.asarray(rows)
+        self._program[k.TOKENS], self._program[k.WANTED] = count, asked
+        self._call()
+        self._run(self._program, self._layers, self._counters.ctypes.data, 0, 0)
+        return self._logits[:asked, : self.config.vocab_size]  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._workers:
+            self._counters[STOP] = 1
+            self._call()
+            for worker in self._workers:
+                worker.join()
+            self._workers = []
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _call(self) -> None:
+        """Let the other threads begin what the program says."""
+        self._counters[GO] += 1
+        for thread, bell in enumerate(self._bells, 1):
+            if self._counters[ASLEEP + 8 * thread]:
+                bell.set()
+
+    def _pack(self, model: Transformer) -> npt.NDArray[np.int64]:
+        layers = np.zeros((self.config.num_layers + 2, k.LAYER_SIZE), np.int64)
+        for row, block in zip(layers, model.model.layers, strict=False):
+            attention, mlp = block.self_attn, block.mlp
+            for place, panels in (
+                (k.QKV_MATRIX, pack(attention.q_proj, attention.k_proj, attention.v_proj)),
+                (k.OUT_MATRIX, pack(attention.o_proj)),
+                (k.GATE_UP_MATRIX, pack(mlp.gate_proj, mlp.up_proj, alternate=True)),
+                (k.DOWN_MATRIX, pack(mlp.down_proj)),
+            ):
+                row[place : place + k.MATRIX] = self._described(panels)
+            row[k.ATTENTION_NORM] = self._norm(block.input_layernorm)
+            row[k.FEEDFORWARD_NORM] = self._norm(block.post_attention_layernorm)
+            if self.config.qk_norm:
+                row[k.QUERY_NORM], row[k.KEY_NORM] = self._norm(attention.q_norm), self._norm(attention.k_norm)
+        head = pack(model.model.embed_tokens if self.config.tie_embeddings else model.lm_head)
+        layers[-1, : k.MATRIX] = self._described(head)
+        if self.config.tie_embeddings:
+            layers[-2] = layers[-1]
+        else:
+            embedding = pack(model.model.embed_tokens)
+            self._kept.append(embedding)
+            layers[-2, : k.MATRIX] = embedding.described()
+        return layers
+
+    def _described(self, panels: Panels) -> list[int]:
+        self._matrices.append(panels)
+        return panels.described()
+
+    def _norm(self, norm: Any) -> int:
+        return self._keep(np.ascontiguousarray(norm.weight.detach().cpu().float().numpy()))
+
+    def _keep(self, array: npt.NDArray[Any]) -> int:
+        self._kept.append(array)
+        return array.ctypes.data
+
+    @staticmethod
+    def _round(size: int) -> int:
+        return -(-size // v.PANEL) * v.PANEL
+
+    def _work(self, thread: int) -> None:
+        """The life of a thread: it looks for work for a while, then sleeps until it is called."""
+        counters, bell, asleep = self._counters, self._bells[thread - 1], ASLEEP + 8 * thread
+        address, turn, run = counters.ctypes.data, 0, self._run
+        while not counters[STOP]:
+            turn = run(self._program, self._layers, address, thread, turn)
+            counters[asleep] = 1
+            if counters[GO] == turn and not counters[STOP]:
+                bell.wait()
+            bell.clear()
+            counters[asleep] = 0

@@ -1,0 +1,392 @@
+"""One decoder step as a function of addresses: what each thread computes, and where threads wait for each other.
+
+Every thread calls `step` with its number and the same program, an array of whole numbers. A phase is shared out by
+outputs or by tokens, and ends at a barrier where the next needs what others computed:
+
+1. norm, then queries, keys and values of all tokens (shared by outputs)
+2. keys and values into the cache (shared by tokens and heads)
+3. attention (shared by tokens and heads)
+4. its projection, added to the residual stream (shared by outputs)
+5. norm, gate and up with SwiGLU (shared by outputs)
+6. down, added to the residual stream (shared by outputs)
+
+Rows that go into a product are packed: tokens in tiles of 8, what is left over in tiles of 4, 2 and 1; within a tile
+[inputs][tokens]. The sums of a token are the same in every tile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+from quire.inference.native import vectors as v
+
+BLOCK = 32  # positions of a block of the cache
+TILE = 8  # tokens of a full tile
+SPINS = 4000  # looks at a counter before a waiting thread lets others have its processor
+
+# Places in the program: what stays the same from step to step, …
+(
+    THREADS, LAYERS, WIDTH, STRIDE, HEADS, KV_HEADS, HEAD_DIM, VALUE_DIM, QKV_STRIDE, HIDDEN, LOGIT_STRIDE,
+    QK_NORM, FINAL_NORM, CONSTANTS, COSINES, SINES, CACHE, CACHE_LAYER, CACHE_HEAD, SCRATCH, SCRATCH_THREAD, SCORES,
+    RESIDUAL, PACKED, PACKED_THREAD, QKV, GATHERED, INNER, LOGITS, BARRIER,
+    # … and what is new in each.
+    TOKENS, TOKEN_IDS, POSITIONS, TABLES, WANTED, WANTED_TOKENS,
+    PROGRAM_SIZE,
+) = range(37)  # fmt: skip
+# A matrix is six numbers: address, address of the scales, kind, inputs, panels, bytes of a panel. A layer is four
+# matrices and four norms; the embedding and the head are a matrix each, in the two rows after the last layer.
+MATRIX = 6
+QKV_MATRIX, OUT_MATRIX, GATE_UP_MATRIX, DOWN_MATRIX = range(0, 4 * MATRIX, MATRIX)
+ATTENTION_NORM, FEEDFORWARD_NORM, QUERY_NORM, KEY_NORM = range(4 * MATRIX, 4 * MATRIX + 4)
+LAYER_SIZE = 4 * MATRIX + 4
+FLOAT32, INT8, INT4 = range(3)
+FEW = 4  # up to so many tokens, every thread computes the norms for itself: sooner than waiting for others
+HEADS_AT_ONCE = 4
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """Mark a function for numba; it is compiled as a part of `step`."""
+    return cast(F, numba.njit(nogil=True, error_model="numpy", boundscheck=False)(function))
+
+
+@compiled
+def wait_for_all(barrier: int, threads: int) -> None:
+    """Return when every thread has come here."""
+    if threads == 1:
+        return
+    round_ = v.atomic_load(barrier + 64)
+    if v.atomic_add(barrier, 1) + 1 == threads:
+        v.atomic_add(barrier, -threads)
+        v.atomic_add(barrier + 64, 1)
+        return
+    looks = 0
+    while v.atomic_load(barrier + 64) == round_:
+        looks += 1
+        if looks > SPINS:
+            v.give_way()
+        else:
+            v.pause()
+
+
+@compiled
+def tile_of(token: int, tokens: int) -> tuple[int, int]:
+    """Return the first token of the tile that `token` is in, and the tile's width."""
+    full = tokens - tokens % TILE
+    if token < full:
+        return token - token % TILE, TILE
+    start, width = full, TILE // 2
+    while True:
+        if tokens & width:
+            if token < start + width:
+                return start, width
+            start += width
+        width //= 2
+
+
+@compiled
+def panel(kind: int, width: int, w: int, x: int, y: int, stride: int, inputs: int, scales: int, add: int) -> None:
+    """Multiply one panel of weights with one tile of rows: y[token][32] = or += the sums."""
+    if kind == FLOAT32:
+        if width == 8:
+            v.float_8(w, x, y, stride, inputs, scales, add)
+        elif width == 4:
+            v.float_4(w, x, y, stride, inputs, scales, add)
+        elif width == 2:
+            v.float_2(w, x, y, stride, inputs, scales, add)
+        else:
+            v.float_1(w, x, y, stride, inputs, scales, add)
+    elif kind == INT8:
+        if width == 8:
+            v.int8_8(w, x, y, stride, inputs, scales, add)
+        elif width == 4:
+            v.int8_4(w, x, y, stride, inputs, scales, add)
+        elif width == 2:
+            v.int8_2(w, x, y, stride, inputs, scales, add)
+        else:
+            v.int8_1(w, x, y, stride, inputs, scales, add)
+    elif width == 8:
+        v.int4_8(w, x, y, stride, inputs, scales, add)
+    elif width == 4:
+        v.int4_4(w, x, y, stride, inputs, scales, add)
+    elif width == 2:
+        v.int4_2(w, x, y, stride, inputs, scales, add)
+    else:
+        v.int4_1(w, x, y, stride, inputs, scales, add)
+
+
+@compiled
+def scales_of(kind: int, scales: int, inputs: int, number: int) -> int:
+    """Return where the scales of a panel are: 32 numbers, in 4 bits 32 for each group of inputs."""
+    return scales + number * 128 * (inputs // v.GROUP if kind == INT4 else 1)
+
+
+@compiled
+def multiply(m: Any, at: int, x: int, tokens: int, y: int, stride: int, add: int, thread: int, threads: int) -> None:
+    """Multiply packed rows with this thread's share of the panels of the matrix described at `m[at:]`."""
+    w, scales, kind, inputs, panels, size = m[at], m[at + 1], m[at + 2], m[at + 3], m[at + 4], m[at + 5]
+    for number in range(panels * thread // threads, panels * (thread + 1) // threads):
+        start = 0
+        while start < tokens:
+            width = tile_of(start, tokens)[1]
+            place = y + start * stride + number * 128
+            own = scales_of(kind, scales, inputs, number)
+            panel(kind, width, w + number * size, x + start * inputs * 4, place, stride, inputs, own, add)
+            start += width
+
+
+@compiled
+def normalise(p: Any, x: int, weight: int, target: int, width: int, place: int) -> None:
+    """Write the normalised row at `x` into column `place` of the packed tile at `target`."""
+    size = p[WIDTH]
+    mean = v.sum_of_squares(x, p[STRIDE] // 64) / numba.float32(size)
+    scale = numba.float32(1.0) / math.sqrt(mean + v.load(p[CONSTANTS]))
+    target += 4 * place
+    for k in range(size):
+        v.store(target + 4 * width * k, v.load(x + 4 * k) * scale * v.load(weight + 4 * k))
+
+
+@compiled
+def normalise_all(p: Any, weight: int, thread: int) -> int:
+    """Pack the normalised residual stream; return where it is. What is written is complete for this thread."""
+    tokens, threads = p[TOKENS], p[THREADS]
+    few = tokens <= FEW
+    packed = p[PACKED] + (thread * p[PACKED_THREAD] if few else 0)
+    for token in range(0 if few else thread, tokens, 1 if few else threads):
+        start, width = tile_of(token, tokens)
+        normalise(p, p[RESIDUAL] + token * p[STRIDE], weight, packed + 4 * start * p[WIDTH], width, token - start)
+    if not few:
+        wait_for_all(p[BARRIER], threads)
+    return packed
+
+
+@compiled
+def embed(p: Any, m: Any, token: int, target: int) -> None:
+    """Write the row of a token, read out of the panels of the embedding table."""
+    w, scales, kind, inputs, size = m[0], m[1], m[2], m[3], m[5]
+    number, lane = token // v.PANEL, token % v.PANEL
+    w += number * size
+    if kind == FLOAT32:
+        for k in range(inputs):
+            v.store(target + 4 * k, v.load(w + 4 * (k * v.PANEL + lane)))
+    elif kind == INT8:
+        scale = v.load(scales + 4 * token)
+        for k in range(inputs):
+            v.store(target + 4 * k, numba.float32(v.load_int8(w + k * v.PANEL + lane)) * scale)
+    else:
+        own = scales_of(kind, scales, inputs, number) + 4 * lane
+        for k in range(p[WIDTH]):
+            group, place = k // v.GROUP, k % v.GROUP
+            both = v.load_int8(w + (group * (v.GROUP // 2) + place % (v.GROUP // 2)) * v.PANEL + lane) & 255
+            value = (both >> 4 if place >= v.GROUP // 2 else both & 15) - 8
+            v.store(target + 4 * k, numba.float32(value) * v.load(own + group * 4 * v.PANEL))
+
+
+@compiled
+def turn(p: Any, source: int, norm: int, position: int, target: int, step: int, factor: float) -> None:
+    """Write a head's row to `target`, numbers `step` bytes apart: normalised, turned to its position, times a factor.
+
+    As in Hugging Face's models, number i turns with number i + K / 2.
+    """
+    size = p[HEAD_DIM]
+    half = size // 2
+    scale = numba.float32(1.0)
+    if p[QK_NORM]:
+        squares = v.sum_of_squares(source, size // 16)
+        for k in range(size - size % 16, size):
+            squares += v.load(source + 4 * k) * v.load(source + 4 * k)
+        scale = numba.float32(1.0) / math.sqrt(squares / numba.float32(size) + v.load(p[CONSTANTS]))
+    cosines, sines = p[COSINES] + 4 * position * half, p[SINES] + 4 * position * half
+    for k in range(half):
+        a, b = v.load(source + 4 * k) * scale, v.load(source + 4 * (k + half)) * scale
+        if p[QK_NORM]:
+            a, b = a * v.load(norm + 4 * k), b * v.load(norm + 4 * (k + half))
+        cosine, sine = v.load(cosines + 4 * k), v.load(sines + 4 * k)
+        v.store(target + step * k, (a * cosine - b * sine) * factor)
+        v.store(target + step * (k + half), (b * cosine + a * sine) * factor)
+
+
+@compiled
+def block_of(p: Any, layer: int, token: int, number: int, head: int) -> int:
+    """Return where the cache holds block `number` of a token's text for a head: keys [K][32], then values [32][K]."""
+    table = v.load_int64(p[TABLES] + 8 * token)
+    block = v.load_int32(table + 4 * number)
+    return p[CACHE] + layer * p[CACHE_LAYER] + (block * p[KV_HEADS] + head) * p[CACHE_HEAD]
+
+
+@compiled
+def keep(p: Any, m: Any, layer: int, thread: int) -> None:
+    """Put the keys and values of this step's tokens into the cache: this thread's share."""
+    size, heads = p[HEAD_DIM], p[KV_HEADS]
+    for item in range(thread, p[TOKENS] * heads, p[THREADS]):
+        token, head = item // heads, item % heads
+        position = v.load_int32(p[POSITIONS] + 4 * token)
+        keys = block_of(p, layer, token, position // BLOCK, head)
+        row = p[QKV] + token * p[QKV_STRIDE] + 4 * size * (p[HEADS] + head)
+        place = position % BLOCK
+        turn(p, row, m[KEY_NORM], position, keys + 4 * place, 4 * BLOCK, numba.float32(1.0))
+        values = keys + 4 * size * BLOCK + 4 * place * p[VALUE_DIM]
+        for k in range(size):
+            v.store(values + 4 * k, v.load(row + 4 * (size * heads + k)))
+
+
+@compiled
+def strip(
+    vectors: int, rows: int, w: int, other: int, w_stride: int, x: int, x_stride: int, y: int, y_stride: int,
+    inputs: int, add: int,
+) -> None:  # fmt: skip
+    """Multiply up to four rows with 16, 32 or 64 columns of the cache."""
+    if vectors == 4:
+        if rows == 4:
+            v.wide_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+        elif rows == 2:
+            v.wide_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+        else:
+            v.wide_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+    elif vectors == 2:
+        if rows == 4:
+            v.strip_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+        elif rows == 2:
+            v.strip_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+        else:
+            v.strip_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+    else:
+        if rows == 4:
+            v.narrow_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+        elif rows == 2:
+            v.narrow_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+        else:
+            v.narrow_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+
+
+@compiled
+def attend(p: Any, m: Any, layer: int, token: int, head: int, first: int, rows: int, thread: int) -> None:
+    """Gather for `rows` query heads from `first` on, all of which read key and value head `head`: 1, 2 or 4."""
+    size, padded, scores_stride = p[HEAD_DIM], p[VALUE_DIM], p[SCORES]
+    queries = p[SCRATCH] + thread * p[SCRATCH_THREAD]
+    gathered = queries + HEADS_AT_ONCE * 4 * padded
+    scores = gathered + HEADS_AT_ONCE * 4 * padded
+    position = v.load_int32(p[POSITIONS] + 4 * token)
+    seen = position + 1
+    blocks = (seen + BLOCK - 1) // BLOCK
+    for row in range(rows):
+        source = p[QKV] + token * p[QKV_STRIDE] + 4 * size * (first + row)
+        turn(p, source, m[QUERY_NORM], position, queries + 4 * padded * row, 4, v.load(p[CONSTANTS] + 4))
+    for number in range(0, blocks, 2):
+        keys = other = block_of(p, layer, token, number, head)
+        vectors = 2
+        if number + 1 < blocks:
+            vectors, other = 4, block_of(p, layer, token, number + 1, head)
+        for ahead in range(number + 2, min(number + 4, blocks)):
+            v.fetch(block_of(p, layer, token, ahead, head), 2 * size)
+        place = scores + 128 * number
+        strip(vectors, rows, keys, other, 4 * BLOCK, queries, 4 * padded, place, scores_stride, size, 0)
+    for row in range(rows):
+        own = scores + scores_stride * row
+        for place in range(seen, blocks * BLOCK):
+            v.store(own + 4 * place, numba.float32(-math.inf))
+        most = v.largest(own, 2 * blocks)
+        total = v.exponentiate(own, 2 * blocks, most)
+        v.store(queries + 4 * padded * row, numba.float32(1.0) / total)  # the query is no longer needed
+    vectors = 4 if padded % 64 == 0 else (2 if padded % 32 == 0 else 1)
+    for number in range(blocks):
+        values = block_of(p, layer, token, number, head) + 4 * size * BLOCK
+        here = min(BLOCK, seen - number * BLOCK)
+        if number + 1 < blocks:
+            v.fetch(block_of(p, layer, token, number + 1, head) + 4 * size * BLOCK, 2 * padded)
+        for part in range(0, padded, 16 * vectors):
+            columns = values + 4 * part
+            strip(
+                vectors, rows, columns, columns + 128, 4 * padded, scores + 128 * number, scores_stride,
+                gathered + 4 * part, 4 * padded, here, number,
+            )  # fmt: skip
+    start, width = tile_of(token, p[TOKENS])
+    target = p[GATHERED] + 4 * start * p[HEADS] * size + 4 * (token - start)
+    for row in range(rows):
+        share = v.load(queries + 4 * padded * row)
+        for k in range(size):
+            value = v.load(gathered + 4 * (padded * row + k)) * share
+            v.store(target + 4 * width * ((first + row) * size + k), value)
+
+
+@compiled
+def attend_all(p: Any, m: Any, layer: int, thread: int) -> None:
+    """Let this thread's share of tokens and heads gather from the cache."""
+    tokens, heads, threads = p[TOKENS], p[KV_HEADS], p[THREADS]
+    group = p[HEADS] // heads
+    together = min(HEADS_AT_ONCE, group)
+    while together > 1 and tokens * heads * ((group + together - 1) // together) < 2 * threads:
+        together = (together + 1) // 2
+    parts = (group + together - 1) // together
+    for item in range(thread, tokens * heads * parts, threads):
+        token, head, part = item // (heads * parts), item // parts % heads, item % parts
+        first, end = part * together, min(group, (part + 1) * together)
+        while first < end:
+            rows = 4 if end - first >= 4 else (2 if end - first >= 2 else 1)
+            attend(p, m, layer, token, head, head * group + first, rows, thread)
+            first += rows
+
+
+@compiled
+def feed_forward(p: Any, m: Any, x: int, thread: int) -> None:
+    """Write this thread's share of silu(gate) * up, packed; panels of gate and up alternate in the matrix."""
+    at = GATE_UP_MATRIX
+    w, scales, kind, inputs, panels, size = m[at], m[at + 1], m[at + 2], m[at + 3], m[at + 4], m[at + 5]
+    tokens, pairs, hidden = p[TOKENS], panels // 2, p[HIDDEN]
+    gates = p[SCRATCH] + thread * p[SCRATCH_THREAD]
+    ups = gates + 128 * TILE
+    for number in range(pairs * thread // p[THREADS], pairs * (thread + 1) // p[THREADS]):
+        even, odd = 2 * number, 2 * number + 1
+        count = min(v.PANEL, hidden - number * v.PANEL)
+        start = 0
+        while start < tokens:
+            width = tile_of(start, tokens)[1]
+            rows = x + 4 * start * inputs
+            panel(kind, width, w + even * size, rows, gates, 128, inputs, scales_of(kind, scales, inputs, even), 0)
+            panel(kind, width, w + odd * size, rows, ups, 128, inputs, scales_of(kind, scales, inputs, odd), 0)
+            v.gated(gates, ups, 2 * width)
+            target = p[INNER] + 4 * (start * hidden + number * v.PANEL * width)
+            for row in range(width):
+                for k in range(count):
+                    v.store(target + 4 * (k * width + row), v.load(gates + 128 * row + 4 * k))
+            start += width
+
+
+@compiled
+def forward(p: Any, layers: Any, thread: int) -> None:
+    """Compute one step: this thread's part of it."""
+    tokens, threads, barrier = p[TOKENS], p[THREADS], p[BARRIER]
+    for token in range(thread, tokens, threads):
+        number = v.load_int32(p[TOKEN_IDS] + 4 * token)
+        embed(p, layers[p[LAYERS]], number, p[RESIDUAL] + token * p[STRIDE])
+    wait_for_all(barrier, threads)
+    for layer in range(p[LAYERS]):
+        m = layers[layer]
+        x = normalise_all(p, m[ATTENTION_NORM], thread)
+        multiply(m, QKV_MATRIX, x, tokens, p[QKV], p[QKV_STRIDE], 0, thread, threads)
+        wait_for_all(barrier, threads)
+        keep(p, m, layer, thread)
+        wait_for_all(barrier, threads)
+        attend_all(p, m, layer, thread)
+        wait_for_all(barrier, threads)
+        multiply(m, OUT_MATRIX, p[GATHERED], tokens, p[RESIDUAL], p[STRIDE], 1, thread, threads)
+        wait_for_all(barrier, threads)
+        x = normalise_all(p, m[FEEDFORWARD_NORM], thread)
+        feed_forward(p, m, x, thread)
+        wait_for_all(barrier, threads)
+        multiply(m, DOWN_MATRIX, p[INNER], tokens, p[RESIDUAL], p[STRIDE], 1, thread, threads)
+        wait_for_all(barrier, threads)
+    wanted = p[WANTED]
+    for place in range(thread, wanted, threads):
+        token = v.load_int32(p[WANTED_TOKENS] + 4 * place)
+        start, width = tile_of(place, wanted)
+        target = p[PACKED] + 4 * start * p[WIDTH]
+        normalise(p, p[RESIDUAL] + token * p[STRIDE], p[FINAL_NORM], target, width, place - start)
+    wait_for_all(barrier, threads)
+    multiply(layers[p[LAYERS] + 1], 0, p[PACKED], wanted, p[LOGITS], p[LOGIT_STRIDE], 0, thread, threads)
+    wait_for_all(barrier, threads)
