@@ -19,6 +19,8 @@ Ids = np.ndarray[Any, np.dtype[np.int64]]
 LARGEST = np.finfo(np.float32).max
 GROUP_BITS = 18  # leaves the exponent and 5 bits: 32 groups for each halving of the weight
 GROUP_OF_ONE = int(np.float32(1).view(np.int32)) >> GROUP_BITS
+NUM_GROUPS = 1024
+BLOCK = 64
 FEW = 300  # weights that are sorted as fast as they are grouped
 
 
@@ -54,43 +56,56 @@ def _drawn(scores: Row, highest: np.float32, state: SamplingState) -> int:
     ids: Ids | None = None
     if settings.min_p > 0:
         ids = (weights >= np.float32(settings.min_p)).nonzero()[0]
-        weights = weights[ids]
+        weights = weights.take(ids)
     if 0 < settings.top_k < len(weights):
         smallest = np.partition(weights, len(weights) - settings.top_k)[len(weights) - settings.top_k]
         kept = (weights >= smallest).nonzero()[0]
-        ids, weights = kept if ids is None else ids[kept], weights[kept]
+        ids, weights = kept if ids is None else ids.take(kept), weights.take(kept)
     if settings.top_p < 1:
         kept = _top_p(weights, settings.top_p)
-        ids, weights = kept if ids is None else ids[kept], weights[kept]
+        ids, weights = kept if ids is None else ids.take(kept), weights.take(kept)
     if settings.typical_p < 1:
         kept = _typical(levels if ids is None else levels[ids], weights, settings.typical_p)
-        ids, weights = kept if ids is None else ids[kept], weights[kept]
-    sums = weights.cumsum(dtype=np.float64)
-    mark = state.uniforms.random() * sums[-1]
-    place = int(sums.searchsorted(mark, side="right"))  # the first whose sum is over the mark
-    if place == len(sums):  # the product was rounded up
-        place = int(sums.searchsorted(sums[-1]))
+        ids, weights = kept if ids is None else ids.take(kept), weights.take(kept)
+    place = _passed(weights, state.uniforms.random())
     return place if ids is None else int(ids[place])
 
 
+def _passed(weights: Row, uniform: float) -> int:
+    """Return the first place where the running sum of the weights passes `uniform` of all."""
+    sums = weights.astype(np.float64)
+    begin = 0
+    mark = None
+    if len(sums) > FEW:  # find the block first, as a running sum is slow and a sum is not
+        whole = len(sums) // BLOCK * BLOCK
+        blocks = np.append(sums[:whole].reshape(-1, BLOCK).sum(1), sums[whole:].sum()).cumsum()
+        mark = uniform * blocks[-1]
+        block = min(int(blocks.searchsorted(mark, side="right")), int(blocks.searchsorted(blocks[-1])))
+        begin = block * BLOCK
+        mark -= blocks[block - 1] if block else 0.0
+        sums = sums[begin : begin + BLOCK]
+    sums = sums.cumsum()
+    if mark is None:
+        mark = uniform * sums[-1]
+    # Where a product or a sum was rounded, the mark may lie behind the last: then it is the last that weighs anything.
+    return begin + min(int(sums.searchsorted(mark, side="right")), int(sums.searchsorted(sums[-1])))
+
+
 def _top_p(weights: Row, p: float) -> Ids:
-    total = float(weights.sum())
+    target, above = p * float(weights.sum()), 0.0
     # Tokens of at most this weight hold at most 1 - p of all together, so the others reach p without them.
-    floor = 0.999 * total * (1 - p) / len(weights)
-    candidates = (weights > floor).nonzero()[0]
-    remaining = weights[candidates]
-    target, above = p * total, 0.0
-    last = remaining
-    if len(remaining) > FEW:
+    floor = 0.999 * target / p * (1 - p) / len(weights)
+    last = weights.compress(weights > floor)
+    if len(last) > FEW:
         # The upper bits of a positive float order it as the whole does: only one group of them needs sorting.
-        groups = GROUP_OF_ONE - (remaining.view(np.int32) >> GROUP_BITS)
-        sums = np.bincount(groups, weights=remaining).cumsum()
-        group = min(int(sums.searchsorted(target)), len(sums) - 1)
+        groups = np.minimum(GROUP_OF_ONE - (last.view(np.int32) >> GROUP_BITS), NUM_GROUPS - 1)
+        sums = np.bincount(groups, weights=last).cumsum()
+        group = min(int(sums.searchsorted(target)), int(groups.max()))
         above = float(sums[group - 1]) if group else 0.0
-        last = remaining[groups == group]
+        last = last.compress(groups == group)
     ordered = np.sort(last)[::-1]
     needed = int((ordered.cumsum(dtype=np.float64) + above).searchsorted(target))
-    return np.asarray(candidates[remaining >= ordered[min(needed, len(ordered) - 1)]])
+    return np.asarray((weights >= ordered[min(needed, len(ordered) - 1)]).nonzero()[0])
 
 
 def _typical(levels: Row, weights: Row, p: float) -> Ids:

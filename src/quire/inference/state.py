@@ -104,7 +104,7 @@ class SamplingState:
         if edits is None:
             edits = self._row = _RowEdits(self, len(row))
         settings = self.settings
-        result = row.copy()
+        result: Row = row.copy()
         if self._biased:
             result[edits.bias_ids] += edits.bias
         if self._repeats:
