@@ -126,30 +126,28 @@ class Completer:
         while len(text) < most_bytes:
             if matcher.is_accepting():
                 return bytes(text)
+            literal = next(self._fitting(matcher, used), None)
+            if repeat:
+                used.clear()
             forced = matcher.compute_ff_bytes()
-            if forced and self._has_bytes(forced):
+            if literal is not None:
+                used.add(literal)
+                step = self._literals[literal][1]
+            elif forced and self._has_bytes(forced):
                 step = self._vocabulary.tokens(forced)
             else:
-                literal = next(self._fitting(matcher, used), None)
-                if repeat:
-                    used.clear()
-                if literal is not None:
-                    used.add(literal)
-                    step = self._literals[literal][1]
-                else:
-                    bits = matcher.compute_bitmask()
-                    # Where nothing changes, something else is tried: in [0-9]*x digits alone lead nowhere.
-                    tried = tried if bits == last else set()
-                    last = bits
-                    allowed = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[order]
-                    places = allowed.nonzero()[0]
-                    if not len(places):
-                        return None
-                    fresh = [id for id in order[places].tolist() if id not in tried]
-                    if not fresh:
-                        tried.clear()
-                    step = [fresh[0] if fresh else int(order[places[0]])]
-                    tried.add(step[0])
+                bits = matcher.compute_bitmask()
+                # Where nothing changes, something else is tried: in [0-9]*x digits alone lead nowhere.
+                tried = tried if bits == last else set()
+                last = bits
+                allowed = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[order]
+                ids = order[allowed.nonzero()[0]].tolist()
+                if not ids:
+                    return None
+                if tried.issuperset(ids):
+                    tried.clear()
+                step = [next(id for id in ids if id not in tried)]
+                tried.add(step[0])
             if not matcher.consume_tokens(step):
                 return None
             text += b"".join(self._vocabulary.pieces[id] for id in step)

@@ -33,8 +33,8 @@ class Constraint:
     Args:
         tokenizer: the one of the model.
         json_schema: write JSON of this schema: an object, or its text.
-        regex: write text that this regular expression matches as a whole; the syntax is that of Rust's `regex`, without
-            anchors inside and without looking around.
+        regex: write text that this regular expression matches as a whole. The syntax is that of Rust's `regex`, in which
+            \\d and \\w are digits and letters of any script; there is no looking around and no \\b.
 
     Raises:
         UsageError: not exactly one of them is given, or it cannot be read, or nothing can follow it.
