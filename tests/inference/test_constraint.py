@@ -183,7 +183,8 @@ def test_a_clone_goes_on_by_itself() -> None:
         ({"type": "integer", "minimum": 5, "maximum": 3}, r"minimum \(5\) is greater than maximum \(3\)"),
         ("{", "not JSON.*line 1 column 2"),
         ("[]", "a schema is an object"),
-        (False, "schema is false"),
+        ("false", "schema false"),
+        ({"x-guidance": {"lenient": 3}}, "expected a boolean"),
     ],
 )
 def test_a_bad_schema_is_refused_with_its_reason(schema: Any, reason: str) -> None:

@@ -24,6 +24,8 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 MOST_REFUSED = 4  # tokens of one place that were drawn and lead nowhere in time; then the way out is taken
 DEEPEST = 100  # groups of a schema in each other: serde_json reads 128
+# Between the parts of JSON: with any white space allowed, a model that likes it writes nothing else.
+SPACE = r"(?: |\n {0,40})"
 UNBOUNDED = 100_000  # tokens, where nobody said how many are left
 
 
@@ -33,8 +35,8 @@ class Constraint:
     Args:
         tokenizer: the one of the model.
         json_schema: write JSON of this schema: an object, or its text.
-        regex: write text that this regular expression matches as a whole. The syntax is that of Rust's `regex`, in which
-            \\d and \\w are digits and letters of any script; there is no looking around and no \\b.
+        regex: write text that this regular expression matches as a whole. The syntax is that of Rust's `regex`: \\d and
+            \\w are digits and letters of any script, and there is no looking around.
 
     Raises:
         UsageError: not exactly one of them is given, or it cannot be read, or nothing can follow it.
@@ -54,7 +56,10 @@ class Constraint:
             literals = literals_of_regex(regex or "")
         else:
             schema = _read_schema(json_schema)
-            grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema))
+            try:
+                grammar = LLMatcher.grammar_from_json_schema(schema, defaults={"whitespace_pattern": SPACE})
+            except ValueError as error:  # unreadable options under "x-guidance"
+                raise UsageError(str(error), where="json_schema") from None
             literals = literals_of_schema(schema)
         self._matcher = LLMatcher(self._vocabulary.backend, grammar, log_level=0)
         if self._matcher.is_error():
@@ -174,7 +179,7 @@ def _vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     return Vocabulary(tokenizer)
 
 
-def _read_schema(schema: str | dict[str, Any]) -> Any:
+def _read_schema(schema: str | dict[str, Any]) -> dict[str, Any]:
     try:
         value = json.loads(schema) if isinstance(schema, str) else schema
     except json.JSONDecodeError as error:
@@ -188,7 +193,11 @@ def _read_schema(schema: str | dict[str, Any]) -> Any:
             raise UsageError(f"nested more than {DEEPEST} deep", where="json_schema")
         groups = [each for each in level if isinstance(each, dict | list)]
         level = [part for each in groups for part in (each.values() if isinstance(each, dict) else each)]
-    if not isinstance(value, dict | bool):
+    if value is False:
+        raise UsageError("nothing follows the schema false", where="json_schema")
+    if value is True:
+        return {}
+    if not isinstance(value, dict):
         raise UsageError("a schema is an object", where="json_schema")
     return value
 
