@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,11 @@ def type_name(annotation: Any) -> str:
     if origin in (tuple, list):
         kinds = [type_name(argument) for argument in arguments if argument is not Ellipsis]
         return f"list of {kinds[0]}" if len(set(kinds)) == 1 else f"({', '.join(kinds)})"
-    if origin is dict:
+    if origin in (dict, Mapping):
         return f"table of {type_name(arguments[0])} to {type_name(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
-    names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
+    names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path", Any: "anything"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 

@@ -145,3 +145,21 @@ def test_a_reader_that_leaves_is_no_error(run_folder: Path) -> None:
 def test_help_imports_no_torch() -> None:
     program = "import sys, quire.cli.generate, quire.cli.doctor; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--logit-bias", "x=1"], "'x=1' is not of the form ID=VALUE"),
+        (["--logit-bias", "-1=1"], "logit_bias"),
+        (["--json-schema", "no-such-file"], "--json-schema no-such-file: no such file, and no JSON object"),
+        (["--json-schema", "{"], "not JSON"),
+        (["--json-schema", "{}", "--regex", "a"], "cannot both be given"),
+        (["--logprobs", "21"], "logprobs = 21"),
+        (["--typical-p", "0"], "typical_p = 0"),
+    ],
+)
+def test_wrong_words_about_sampling_are_refused(run_folder: Path, words: list[str], reason: str) -> None:
+    result = CliRunner().invoke(app, ["generate", str(run_folder), "a", *words])
+    assert result.exit_code != 0
+    assert reason in (str(result.exception) if result.exception else "") + result.output

@@ -1,4 +1,7 @@
 import math
+import pickle
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -15,6 +18,8 @@ from quire.inference.sampling import (
     keep_min_p,
     keep_top_k,
     keep_top_p,
+    keep_typical_p,
+    penalise_counts,
     penalise_repetition,
 )
 from quire.settings import build, help_of
@@ -53,6 +58,47 @@ def test_min_p_is_relative_to_the_likeliest(row: list[float], p: float) -> None:
             assert (i in chosen) == (share > p)
 
 
+@settings(deadline=None)
+@given(st.lists(st.floats(-9, 9, width=32), min_size=2, max_size=30, unique=True), st.floats(0.05, 0.99))
+def test_typical_p_keeps_what_transformers_keeps(row: list[float], p: float) -> None:
+    ours = keep_typical_p(torch.tensor([row]), p)
+    theirs = transformers.TypicalLogitsWarper(p)(torch.tensor([[0]]), torch.tensor([row]))
+    assert (ours.isfinite() != theirs.isfinite()).sum() <= 1  # rounding decides at the threshold
+    assert ours.isfinite().any()
+
+
+def test_typical_p_leaves_out_what_is_too_obvious() -> None:
+    # The entropy of 0.5, 0.25, 0.125, 0.125 is 1.75 bits; their surprises are 1, 2, 3, 3.
+    logits = torch.tensor([[0.5, 0.25, 0.125, 0.125]]).log()
+    assert kept(keep_typical_p(logits, 0.2)) == [1]
+    assert kept(keep_typical_p(logits, 0.3)) == [0, 1]
+    assert kept(keep_typical_p(logits, 0.8)) == [0, 1, 2, 3]  # the last two are as near as each other
+
+
+@given(rows, st.integers(1, 40), st.floats(0.01, 1), st.floats(0, 1))
+def test_rows_may_have_numbers_of_their_own(row: list[float], k: int, p: float, share: float) -> None:
+    logits = torch.tensor([row, row])
+    both = (torch.tensor([[p], [1.0]], dtype=torch.float64), torch.tensor([[share], [0.0]]))
+    for keep, numbers, one in (
+        (keep_top_k, torch.tensor([[k], [0]]), k),
+        (keep_top_p, both[0], p),
+        (keep_typical_p, both[0], p),
+        (keep_min_p, both[1], float(both[1][0])),
+    ):
+        result = keep(logits, numbers)  # type: ignore[arg-type]
+        assert torch.equal(result[:1], keep(logits[:1], one))  # type: ignore[arg-type]
+        assert torch.equal(result[1:], logits[1:])
+
+
+def test_counts_by_hand() -> None:
+    logits = torch.tensor([[2.0, -2.0, 1.0], [2.0, -2.0, 1.0]])
+    penalised = penalise_counts(logits, [[0, 0, 1], []], 0.5, 0.25)
+    assert penalised.tolist() == [[0.75, -2.75, 1.0], [2.0, -2.0, 1.0]]
+    chosen = SamplingSettings(frequency_penalty=0.5, presence_penalty=0.25, logit_bias={2: 1.5}, temperature=1, top_p=1)
+    expected = torch.tensor([[0.75, -2.75, 2.5]]).softmax(-1)
+    torch.testing.assert_close(distribution(logits[:1], chosen, [[0, 0, 1]], [[0, 0, 1]]), expected)
+
+
 def test_one_token_is_always_left() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0]])
     tight = SamplingSettings(temperature=0.5, top_k=1, top_p=1e-9, min_p=1)
@@ -72,21 +118,25 @@ wide = st.builds(
     top_k=st.integers(0, 12),
     top_p=st.floats(0.05, 1),
     min_p=st.floats(0, 0.9),
+    typical_p=st.floats(0.05, 1),
     repetition_penalty=st.floats(0.5, 2),
 )
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.floats(-9, 9, width=32), min_size=12, max_size=12, unique=True), wide)
-def test_the_same_steps_in_the_same_order_as_transformers(row: list[float], chosen: SamplingSettings) -> None:
+def test_the_same_steps_as_those_of_transformers_in_vllms_order(row: list[float], chosen: SamplingSettings) -> None:
     seen = [3, 5, 5]
     steps: list[Any] = [
         transformers.RepetitionPenaltyLogitsProcessor(chosen.repetition_penalty),
         transformers.TemperatureLogitsWarper(chosen.temperature),
+        transformers.MinPLogitsWarper(chosen.min_p),
     ]
     if chosen.top_k:
         steps.append(transformers.TopKLogitsWarper(chosen.top_k))
-    steps += [transformers.TopPLogitsWarper(chosen.top_p), transformers.MinPLogitsWarper(chosen.min_p)]
+    steps.append(transformers.TopPLogitsWarper(chosen.top_p))
+    if chosen.typical_p < 1:
+        steps.append(transformers.TypicalLogitsWarper(chosen.typical_p))
     scores = torch.tensor([row])
     for step in steps:
         scores = step(torch.tensor([seen]), scores)
@@ -155,11 +205,55 @@ def test_a_row_depends_on_no_other(batch: list[list[float]]) -> None:
         ("num_samples", 0),
         ("seed", -1),
         ("stop", ("a", "")),
+        ("temperature", 1e9),
+        ("typical_p", 0),
+        ("frequency_penalty", 2.1),
+        ("presence_penalty", float("-inf")),
+        ("logit_bias", {-1: 0}),
+        ("logit_bias", {1: float("nan")}),
+        ("logit_bias", {1: 101}),
+        ("logprobs", -1),
+        ("logprobs", 21),
+        ("prompt_logprobs", 21),
+        ("json_schema", "{"),
+        ("json_schema", "3"),
+        ("json_schema", {"enum": [float("nan")]}),
+        ("json_schema", {"enum": ["\ud800"]}),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_name(key: str, value: object) -> None:
     with pytest.raises(UsageError, match=key):
         build(SamplingSettings, {key: value})
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"json_schema": {}, "regex": "a"}, "cannot both be given"),
+        ({"regex": "a", "stop": ("b",)}, "stop cannot be given with regex"),
+        ({"json_schema": {}, "ignore_eos": True}, "ignore_eos cannot be given with json_schema"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(values: dict[str, object], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        build(SamplingSettings, values)
+
+
+def test_settings_can_be_hashed_compared_copied_and_written_as_json() -> None:
+    chosen = build(SamplingSettings, {"logit_bias": {"3": 2, 5: -1}, "json_schema": {"b": 1, "a": 2}})
+    same = SamplingSettings(logit_bias={5: -1, 3: 2}, json_schema='{"b":1,"a":2}')
+    assert chosen == same
+    assert hash(chosen) == hash(same)
+    assert chosen.json_schema == '{"b": 1, "a": 2}'  # its order is the order of writing
+    for again in (pickle.loads(pickle.dumps(chosen)), SamplingSettings.model_validate_json(chosen.model_dump_json())):
+        assert again == chosen
+    with pytest.raises(TypeError):
+        chosen.logit_bias[3] = 1.0  # type: ignore[index]
+
+
+def test_the_settings_are_light_to_import() -> None:
+    told = "import sys, quire.inference.settings; print({'torch', 'llguidance'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", told], text=True) == "set()\n"
 
 
 def test_every_setting_explains_itself() -> None:

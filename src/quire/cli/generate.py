@@ -29,10 +29,18 @@ def command(
     top_k: int = _option("top_k"),
     top_p: float = _option("top_p"),
     min_p: float = _option("min_p"),
+    typical_p: float = _option("typical_p"),
     repetition_penalty: float = _option("repetition_penalty"),
+    frequency_penalty: float = _option("frequency_penalty"),
+    presence_penalty: float = _option("presence_penalty"),
+    logit_bias: list[str] = typer.Option([], metavar="ID=VALUE", help=help_of(SamplingSettings, "logit_bias")),
+    ignore_eos: bool = typer.Option(False, "--ignore-eos", help=help_of(SamplingSettings, "ignore_eos")),
     seed: int | None = _option("seed"),
     stop: list[str] = typer.Option([], metavar="TEXT", help=help_of(SamplingSettings, "stop")),
     samples: int = _option("num_samples", "--samples"),
+    logprobs: int | None = _option("logprobs"),
+    json_schema: str | None = typer.Option(None, metavar="FILE-or-JSON", help=help_of(SamplingSettings, "json_schema")),
+    regex: str | None = _option("regex"),
     no_cache: bool = typer.Option(False, "--no-cache", help="Read everything anew for every token: slow, same text."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
     device: str | None = typer.Option(None, help="cpu or cuda.  [default: a GPU where there is one]"),
@@ -44,10 +52,18 @@ def command(
         "top_k": top_k,
         "top_p": top_p,
         "min_p": min_p,
+        "typical_p": typical_p,
         "repetition_penalty": repetition_penalty,
+        "frequency_penalty": frequency_penalty,
+        "presence_penalty": presence_penalty,
+        "logit_bias": dict(map(_read_bias, logit_bias)),
+        "ignore_eos": ignore_eos,
         "seed": seed,
         "stop": tuple(stop),
         "num_samples": samples,
+        "logprobs": logprobs,
+        "json_schema": None if json_schema is None else _read_schema(json_schema),
+        "regex": regex,
     }
     sampling = build(SamplingSettings, values, where="generate")
     text = _read_stdin() if prompt == "-" else _from_shell(prompt)
@@ -89,6 +105,27 @@ def command(
         f" seed {completions[0].seed}, ended by {', '.join(sorted({each.finish for each in completions}))}",
         file=sys.stderr,
     )
+
+
+def _read_bias(text: str) -> tuple[int, float]:
+    id, _, value = text.partition("=")
+    try:
+        return int(id), float(value)
+    except ValueError:
+        raise UsageError(f"{text!r} is not of the form ID=VALUE, as in 123=-5", where="--logit-bias") from None
+
+
+def _read_schema(text: str) -> str:
+    """Return a schema that is given as JSON or as the name of a file that holds it."""
+    if text.lstrip()[:1] in ("{", "["):
+        return text
+    path = Path(text)
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise UsageError("no such file, and no JSON object", where=f"--json-schema {text}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot be read: {error}", where=f"--json-schema {path}") from None
 
 
 def _read_stdin() -> str:

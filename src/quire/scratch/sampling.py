@@ -1,7 +1,7 @@
 """From logits to the next token: what each setting does to the distribution, for one row of logits.
 
-They are applied in this order, which is that of `quire.inference.sampling`: repetition penalty, temperature, top-k,
-top-p, min-p; what is left is drawn from. Each takes logits (V,) and gives logits, -inf = out.
+They are applied in this order, which is that of `quire.inference.sampling`: repetition penalty, temperature, min-p,
+top-k, top-p; what is left is drawn from. Each takes logits (V,) and gives logits, -inf = out.
 """
 
 from __future__ import annotations
@@ -139,9 +139,9 @@ def distribution(
     """
     row = penalise_repetition(logits, seen, repetition_penalty)
     row = apply_temperature(row, temperature)
+    row = keep_min_p(row, min_p)
     row = keep_top_k(row, top_k)
     row = keep_top_p(row, top_p)
-    row = keep_min_p(row, min_p)
     return softmax(row)
 
 
