@@ -1,287 +1,316 @@
-"""A model that writes: prompts in, text out, one token a step.
+"""One model, many texts: each step reads the next tokens of all that go on, and writes one more for each.
 
-A row is one text being written. Each row has its own random numbers, its own part of the cache and its own end, so
-that it comes out the same alone and in any company (up to rounding: a product with one row and with many add up
-their terms in different orders).
+A step has three parts, which `Engine.step` shows in a row: who reads what (the scheduler), one reading by the model
+(the executor), and a token for each text that is at its end (`_write`).
 
-A model sees `context_length` tokens. When a row holds one more than that, its view moves to the last half of a
-context, newest token included, and that half is read anew from position 0. The rule is the same without a cache.
+None of this changes a text: what is written depends on the prompt, the settings and the seed.
 """
 
 from __future__ import annotations
 
 import random
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from quire.errors import FormatError, UsageError
-from quire.files import why_no_folder
+from quire.errors import QuireError, UsageError
 from quire.inference.detokenizer import Detokenizer
-from quire.inference.sampling import SamplingSettings, distribution, draw
-from quire.model.cache import KVCache
-from quire.model.folder import CONFIG_FILE, read_model
-from quire.model.transformer import Transformer
+from quire.inference.sampling import Choice, SamplingState, choose, log_probabilities
+from quire.inference.scheduler import Reading, Scheduler
+from quire.inference.sequence import Batch, Finish, Row, State
+from quire.inference.settings import EngineSettings, SamplingSettings
+from quire.inference.stream import Stream
+from quire.model.config import ModelConfig
 from quire.tokens.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from quire.inference.constraint import Constraint
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece of the text of one row, never empty."""
-
-    row: int
-    text: str
+DAMAGED = QuireError("the model gave scores that are no numbers (nan): its weights are damaged")
+PATIENCE = 0.05  # seconds that a reader of a stream waits before it looks whether the engine's thread still lives
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What was written after one prompt."""
+class Executor(Protocol):
+    """What reads tokens: a model and a cache of blocks."""
 
-    text: str
-    tokens: list[int]  # written ones, the end of text not among them
-    finish: str  # "end" = the model ended the text, "stop" = a stop string, "length" = max_tokens
-    prompt_tokens: int  # read, of the prompt
-    prompt_cut: int  # tokens of the prompt's beginning that did not fit the context
-    seed: int
+    config: ModelConfig
+    blocks: int  # of 32 positions, that the cache has
 
+    def step(self, batch: Batch) -> torch.Tensor:
+        """Read the tokens of `batch` into the cache and return the logits (wanted, V), until the next step."""
 
-@dataclass(slots=True)
-class _Row:
-    """A text being written."""
-
-    index: int
-    tokens: list[int]  # the prompt and what was written
-    prompt_tokens: int
-    prompt_cut: int
-    seed: int
-    uniforms: random.Random
-    detokenizer: Detokenizer
-    start: int = 0  # the model sees tokens[start:]
-    shown: list[str] = field(default_factory=list)
-    finish: str | None = None
-
-    def slide(self, context: int) -> bool:
-        """Move the view where the tokens no longer fit; say whether it moved."""
-        if len(self.tokens) - self.start <= context:
-            return False
-        self.start = len(self.tokens) - max(1, context // 2)
-        return True
-
-    def completion(self) -> Completion:
-        written = self.tokens[self.prompt_tokens :]
-        finish = self.finish or "length"
-        return Completion("".join(self.shown), written, finish, self.prompt_tokens, self.prompt_cut, self.seed)
+    def close(self) -> None:
+        """Give back what it holds."""
 
 
-class LanguageModel:
-    """A transformer and its tokenizer.
+class Engine:
+    """Writes many texts at once.
+
+    Calls may come from any thread. A stream that is iterated does the steps itself; `start` has them done by a thread
+    of the engine's own, as `async for` needs it.
 
     Args:
-        model: put into `eval` mode.
+        executor: the model.
         tokenizer: the one it was trained with.
-
-    Raises:
-        FormatError: the tokenizer has more tokens than the model.
-    """
-
-    def __init__(self, model: Transformer, tokenizer: Tokenizer) -> None:
-        if tokenizer.vocab_size > model.config.vocab_size:
-            raise FormatError(
-                f"the tokenizer has {tokenizer.vocab_size} tokens and the model only {model.config.vocab_size}"
-            )
-        self.model = model.eval()
-        self.tokenizer = tokenizer
-
-    def generate(
-        self, prompt: str | Sequence[str], sampling: SamplingSettings | None = None, *, use_cache: bool = True
-    ) -> list[Completion]:
-        """Write after each prompt; return the samples of the first prompt, then those of the next.
-
-        Args:
-            prompt: one or several; an empty one starts a new text.
-            sampling: how tokens are chosen and when the text ends.
-            use_cache: False reads everything anew for every token: slow, the same text.
-        """
-        writing = self.start(prompt, sampling, use_cache=use_cache)
-        for _ in writing:
-            pass
-        return writing.completions()
-
-    def stream(self, prompt: str, sampling: SamplingSettings | None = None, *, use_cache: bool = True) -> Iterator[str]:
-        """Write after one prompt and yield the text in pieces as it comes, whole characters only.
-
-        Raises:
-            UsageError: `num_samples` is not 1; use `start` to follow several.
-        """
-        if sampling is not None and sampling.num_samples != 1:
-            raise UsageError(f"num_samples = {sampling.num_samples}: one text can be streamed at a time")
-        return (piece.text for piece in self.start(prompt, sampling, use_cache=use_cache))
-
-    def start(
-        self, prompt: str | Sequence[str], sampling: SamplingSettings | None = None, *, use_cache: bool = True
-    ) -> Writing:
-        """Return the writing that `generate` completes and `stream` yields from; arguments as for `generate`."""
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        return Writing(self, prompts, sampling or SamplingSettings(), use_cache)
-
-
-class Writing:
-    """Rows being written: iterate to get their pieces; afterwards `completions` has the whole.
-
-    Sample i of a prompt draws from random numbers that depend on the seed and i alone, so the first sample is what
-    would be written if it were the only one.
+        settings: limits.
 
     Attributes:
-        rows: the texts being written.
-        seconds_to_first_token: from the first asking for a piece until every row had its first token.
+        scheduler: the texts, and counts of what happened to them.
+        steps: how many were taken.
+        tokens_read: by the model, in all.
     """
 
-    def __init__(
-        self, language: LanguageModel, prompts: list[str], sampling: SamplingSettings, use_cache: bool
-    ) -> None:
-        self._model, self._tokenizer = language.model, language.tokenizer
-        self._sampling, self._use_cache = sampling, use_cache
-        self._context = self._model.config.context_length
-        self._device = self._model.head_weight.device
-        self.rows = [row for prompt in prompts for row in self._begin(prompt)]
-        for index, row in enumerate(self.rows):
+    def __init__(self, executor: Executor, tokenizer: Tokenizer, settings: EngineSettings | None = None) -> None:
+        self.executor, self.tokenizer = executor, tokenizer
+        self.settings = settings or EngineSettings()
+        self.context = executor.config.context_length
+        self.scheduler = Scheduler(self.settings, executor.blocks, self.context)
+        self.steps = self.tokens_read = 0
+        self._lock = threading.RLock()  # of a step
+        self._news = threading.Condition()
+        self._arrived: deque[Row] = deque()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    # Requests
+
+    def submit(
+        self, prompt: str | Sequence[int] | Sequence[str], sampling: SamplingSettings | None = None
+    ) -> Stream:
+        """Ask for texts and return the stream of their pieces; the work begins when the stream is read.
+
+        Args:
+            prompt: a text, its tokens, or several texts; an empty one starts a new text.
+            sampling: how tokens are chosen and when a text ends.
+
+        Raises:
+            UsageError: too many texts wait, or the settings do not fit the model or one another.
+        """
+        sampling = sampling or SamplingSettings()
+        sampling.check_vocabulary(self.executor.config.vocab_size)
+        constraint = _constraint(sampling, self.tokenizer)
+        stream = Stream(self)
+        rows = [row for tokens in self._tokenized(prompt) for row in self._begin(stream, tokens, sampling, constraint)]
+        for index, row in enumerate(rows):
             row.index = index
-        self.seconds_to_first_token = 0.0
+        queued = len(self._arrived) + len(self.scheduler.waiting)
+        if queued and queued + len(rows) > self.settings.max_waiting:
+            raise UsageError(
+                f"{queued} texts wait and {len(rows)} more would be over max_waiting = {self.settings.max_waiting}",
+                hint="Try again when some are complete",
+            )
+        stream.open(rows)
+        self._arrived.extend(rows)
+        with self._news:
+            self._news.notify_all()
+        return stream
 
-    def completions(self) -> list[Completion]:
-        """Return what has been written so far, one completion a row."""
-        return [row.completion() for row in self.rows]
+    def advance(self, stream: Stream) -> None:
+        """Bring a stream on: by a step, or by waiting for the thread that takes them."""
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            stream.wait(PATIENCE)
+        elif not self.step() and not stream.done:
+            raise QuireError("the engine is closed")
 
-    def __iter__(self) -> Iterator[Piece]:
-        began = time.perf_counter()
-        rows = [row for row in self.rows if row.finish is None]
-        logits, cache = self._read_prompts(rows)
-        while rows:
-            with torch.inference_mode():
-                chosen = self._choose(rows, logits)
-            self.seconds_to_first_token = self.seconds_to_first_token or time.perf_counter() - began
-            for row, token in zip(rows, chosen, strict=True):
-                text = self._take(row, token)
-                if text:
-                    row.shown.append(text)
-                    yield Piece(row.index, text)
-            going = [place for place, row in enumerate(rows) if row.finish is None]
-            if len(going) < len(rows):
-                rows = [rows[place] for place in going]
-                cache = cache.select(going) if cache is not None and rows else None
-            if rows:
-                logits = self._step(rows, cache)
+    def start(self) -> None:
+        """Have the steps taken by a thread of the engine's own from now on."""
+        with self._news:
+            if self._closed:
+                raise QuireError("the engine is closed")
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="quire-engine", daemon=True)
+                self._thread.start()
 
-    def _begin(self, prompt: str) -> list[_Row]:
-        tokens = self._tokenizer.encode(prompt) or [self._tokenizer.end_of_text]
-        cut = max(0, len(tokens) - self._context)
-        seed = random.SystemRandom().randrange(2**32) if self._sampling.seed is None else self._sampling.seed
-        return [
-            _Row(
-                index=0,
+    def close(self) -> None:
+        """Cancel what goes on and end the threads."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        with self._lock:
+            self._arrive()
+            for row in [*self.scheduler.running, *self.scheduler.waiting]:
+                row.cancelled = True
+            self._drop_cancelled()
+            self.executor.close()
+
+    def tidy(self) -> None:
+        """Let go of cancelled texts now, unless a step is under way, which will."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._arrive()
+                self._drop_cancelled()
+            finally:
+                self._lock.release()
+
+    # Steps
+
+    @torch.inference_mode()
+    def step(self) -> bool:
+        """Take a step; return False where there was nothing to do."""
+        with self._lock:
+            if self._closed:
+                return False
+            self._arrive()
+            self._drop_cancelled()
+            batch, plan = self.scheduler.schedule()
+            if not plan:
+                return bool(self.scheduler.running or self.scheduler.waiting)
+            try:
+                began = time.perf_counter()
+                logits = self.executor.step(batch)
+                if all(reading.count == 1 for reading in plan):
+                    self.scheduler.worth.took(len(batch.token_ids), time.perf_counter() - began)
+                self._write(plan, logits)
+            except BaseException as error:
+                for reading in plan:
+                    if reading.row.state is State.RUNNING:
+                        self._fail(reading.row, error)
+                raise
+            self.steps += 1
+            self.tokens_read += len(batch.token_ids)
+            return True
+
+    def _write(self, plan: list[Reading], logits: torch.Tensor) -> None:
+        """Give each row that has read all of its tokens the next one, and those after it that were guessed right."""
+        place = 0
+        active: list[tuple[Reading, int]] = []  # with the place of its logits
+        for reading in plan:
+            row, last = reading.row, place + reading.wanted - 1 - len(reading.guessed)
+            if row.tells_prompt:
+                self._tell_prompt(reading, logits[place : place + reading.wanted])
+            row.computed += reading.count
+            if row.unread == 0:
+                active.append((reading, last))
+            place += reading.wanted
+        after = 0
+        while active:
+            places = [place + after for _, place in active]
+            own = logits if places == list(range(len(logits))) else logits[places]
+            still: list[tuple[Reading, int]] = []
+            for (reading, place), choice in zip(active, self._choices(own, active), strict=True):
+                row, guessed = reading.row, reading.guessed
+                if isinstance(choice, QuireError):
+                    self._fail(row, choice)
+                    continue
+                self._take(row, choice)
+                if row.finish is None and after < len(guessed) and choice.token == guessed[after]:
+                    row.computed += 1
+                    still.append((reading, place))
+            active = still
+            after += 1
+        for reading in plan:
+            self.scheduler.settle(reading)
+
+    def _choices(self, logits: torch.Tensor, active: list[tuple[Reading, int]]) -> Sequence[Choice | QuireError]:
+        """Choose for each row; where one row cannot be chosen for, the others do not suffer."""
+        numbers = logits.isnan().any(-1).tolist() if logits.amax().isnan() else [False] * len(active)
+        told: list[Choice | QuireError] = [DAMAGED] * len(active)
+        sound = [place for place, damaged in enumerate(numbers) if not damaged]
+        if sound:
+            own = logits if len(sound) == len(active) else logits[sound]
+            for place, choice in zip(sound, choose(own, [active[place][0].row.sampling for place in sound]), strict=True):
+                told[place] = choice
+        return told
+
+    def _take(self, row: Row, choice: Choice) -> None:
+        text = row.take(choice)
+        if row.finish is None and row.length > self.context and row.settings.beyond_context == "stop":
+            row.finish = Finish.CONTEXT
+            text += row.detokenizer.finish()
+        if row.finish is not None:
+            self.scheduler.end(row)
+        row.stream.put(row, text)
+
+    def _tell_prompt(self, reading: Reading, logits: torch.Tensor) -> None:
+        row = reading.row
+        begin = row.start + row.computed + 1
+        following = row.tokens[begin : min(begin + reading.count, row.prompt_tokens)]
+        top = row.settings.prompt_logprobs or 0
+        row.prompt_logprobs += [row.told(choice) for choice in log_probabilities(logits[: len(following)], following, top)]
+
+    # Ends
+
+    def _fail(self, row: Row, error: BaseException) -> None:
+        row.finish = Finish.ERROR
+        self.scheduler.end(row)
+        row.stream.put(row, "")
+        row.stream.fail(error)
+
+    def _arrive(self) -> None:
+        while self._arrived:
+            self.scheduler.waiting.append(self._arrived.popleft())
+
+    def _drop_cancelled(self) -> None:
+        for row in [row for row in (*self.scheduler.running, *self.scheduler.waiting) if row.cancelled]:
+            row.finish = Finish.CANCELLED
+            self.scheduler.end(row)
+            row.stream.put(row, row.detokenizer.finish())
+
+    def _run(self) -> None:
+        """The life of the engine's thread."""
+        while not self._closed:
+            try:
+                worked = self.step()
+            except Exception:  # the streams of the step have it
+                continue
+            with self._news:
+                if not worked and not self._arrived and not self._closed:
+                    self._news.wait()
+
+    def _tokenized(self, prompt: str | Sequence[int] | Sequence[str]) -> list[list[int]]:
+        if isinstance(prompt, str):
+            return [self.tokenizer.encode(prompt)]
+        if prompt and isinstance(prompt[0], str):
+            return [self.tokenizer.encode(str(text)) for text in prompt]
+        tokens = [int(token) for token in prompt]
+        size = self.executor.config.vocab_size
+        wrong = [token for token in tokens if not 0 <= token < size]
+        if wrong:
+            raise UsageError(f"token {wrong[0]} is not in the vocabulary of {size}", where="prompt")
+        return [tokens] if tokens else []
+
+    def _begin(
+        self, stream: Stream, tokens: list[int], sampling: SamplingSettings, constraint: Constraint | None
+    ) -> list[Row]:
+        tokens = tokens or [self.tokenizer.end_of_text]
+        cut = max(0, len(tokens) - self.context)
+        seed = random.SystemRandom().randrange(2**32) if sampling.seed is None else sampling.seed
+        rows: list[Row] = []
+        for sample in range(sampling.num_samples):
+            state = SamplingState(
+                sampling,
+                tokens[cut:],
+                seed=seed,
+                sample=sample,
+                end_of_text=self.tokenizer.end_of_text,
+                constraint=None if constraint is None else constraint.clone(),
+            )
+            row = Row(
+                stream=stream,
+                index=sample,
                 tokens=tokens[cut:],
                 prompt_tokens=len(tokens) - cut,
                 prompt_cut=cut,
                 seed=seed,
-                uniforms=random.Random(f"{seed}/{sample}"),
-                detokenizer=Detokenizer(self._sampling.stop),
+                settings=sampling,
+                sampling=state,
+                tokenizer=self.tokenizer,
+                detokenizer=Detokenizer(sampling.stop),
+                first=rows[0] if rows else None,
             )
-            for sample in range(self._sampling.num_samples)
-        ]
-
-    def _choose(self, rows: list[_Row], logits: torch.Tensor) -> list[int]:
-        probabilities = distribution(logits, self._sampling, [row.tokens for row in rows])
-        return draw(probabilities, [row.uniforms.random() for row in rows])
-
-    def _take(self, row: _Row, token: int) -> str:
-        """Add a chosen token to its row; return the text that can be shown."""
-        if token == self._tokenizer.end_of_text:
-            row.finish = "end"
-            return row.detokenizer.finish()
-        row.tokens.append(token)
-        # A model may have more ids than its tokenizer, to round its size up: such an id stands for nothing.
-        data = self._tokenizer.token_bytes(token) if token < self._tokenizer.vocab_size else b""
-        text = row.detokenizer.push(data)
-        if row.detokenizer.stopped:
-            row.finish = "stop"
-        elif len(row.tokens) - row.prompt_tokens >= self._sampling.max_tokens:
-            row.finish = "length"
-            text += row.detokenizer.finish()
-        return text
-
-    @torch.inference_mode()
-    def _read_prompts(self, rows: list[_Row]) -> tuple[torch.Tensor, KVCache | None]:
-        """Read each prompt, once for all its samples; return the logits (B, V) after it."""
-        if not self._use_cache or not rows:
-            return self._read_all(rows), None
-        samples = self._sampling.num_samples
-        firsts = rows[::samples]
-        capacity = min(self._context, max(len(row.tokens) for row in rows) + self._sampling.max_tokens)
-        cache = KVCache(
-            self._model.config, len(firsts), capacity=capacity, device=self._device, dtype=self._model.head_weight.dtype
-        )
-        hidden = torch.cat([self._read(cache, place, row.tokens) for place, row in enumerate(firsts)])  # (prompts, D)
-        logits = self._model.head(hidden)
-        if samples > 1:
-            places = [place for place in range(len(firsts)) for _ in range(samples)]
-            return logits[torch.tensor(places, device=self._device)], cache.select(places)
-        return logits, cache
-
-    def _read(self, cache: KVCache, place: int, tokens: list[int]) -> torch.Tensor:
-        """Read `tokens` into an emptied row of the cache; return what the last of them gives, (1, D)."""
-        alone = cache.row(place)
-        alone.truncate([0])
-        hidden = self._model.hidden(torch.tensor([tokens], device=self._device), cache=alone)
-        cache.lengths[place] = alone.lengths[0]
-        return hidden[:, -1]
-
-    def _read_all(self, rows: list[_Row]) -> torch.Tensor:
-        """Read every row's view from its beginning, without a cache; return the last logits (B, V)."""
-        hidden = [
-            self._model.hidden(torch.tensor([row.tokens[row.start :]], device=self._device))[:, -1] for row in rows
-        ]
-        return self._model.head(torch.cat(hidden)) if hidden else torch.empty(0)
-
-    @torch.inference_mode()
-    def _step(self, rows: list[_Row], cache: KVCache | None) -> torch.Tensor:
-        """Read the newest token of each row; return the logits (B, V) after it."""
-        for place, row in enumerate(rows):
-            if row.slide(self._context) and cache is not None:
-                cache.lengths[place] = 0
-                if len(row.tokens) - row.start > 1:
-                    self._read(cache, place, row.tokens[row.start : -1])
-        if cache is None:
-            return self._read_all(rows)
-        newest = torch.tensor([row.tokens[-1:] for row in rows], device=self._device)  # (B, 1)
-        return self._model.head(self._model.hidden(newest, cache=cache)[:, -1])
+            rows.append(row)
+        return rows
 
 
-def load(run: Path | str, device: str | None = None) -> LanguageModel:
-    """Open the model of a run, or of any Hugging Face folder of its layout.
-
-    Args:
-        run: the folder.
-        device: where to compute, "cpu" or "cuda"; by default a GPU where there is one.
-
-    Raises:
-        UsageError: there is no such folder, no model in it, or no such device.
-        FormatError: the model's files are not what they should be.
-    """
-    folder = Path(run)
-    if not folder.is_dir():
-        raise UsageError(why_no_folder(folder), where=folder)
-    if not (folder / CONFIG_FILE).is_file():
-        raise UsageError(f"no {CONFIG_FILE} in it, so it is no run", where=folder, hint="`quire train` makes one")
-    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {chosen!r} cannot be used: {str(error).splitlines()[0]}", where="--device") from None
-    model, tokenizer = read_model(folder, chosen), Tokenizer.load(folder)
-    try:
-        return LanguageModel(model, tokenizer)
-    except FormatError as error:
-        raise FormatError(error.what, where=folder) from None
+def _constraint(sampling: SamplingSettings, tokenizer: Tokenizer) -> Constraint | None:
+    if sampling.json_schema is None and sampling.regex is None:
+        return None
+    
+    return Constraint(tokenizer, json_schema=sampling.json_schema, regex=sampling.regex)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, field_validator, model_validator
 
@@ -71,6 +71,8 @@ class SamplingSettings(Settings):
     """The same seed writes the same text; left out, a fresh one is drawn."""
     stop: tuple[str, ...] = ()
     """Strings that end the text when they appear; they are not part of it."""
+    beyond_context: Literal["slide", "stop"] = "slide"
+    """What happens where a text outgrows the context: slide = the model goes on with its last half, stop = it ends."""
     num_samples: int = Field(default=1, ge=1)
     """How many texts to write for each prompt, each with random numbers of its own."""
     logprobs: int | None = Field(default=None, ge=0, le=20)
@@ -120,3 +122,20 @@ class SamplingSettings(Settings):
             if self.stop:
                 raise ValueError(f"stop cannot be given with {name}: it would cut the text before it is complete")
         return self
+
+
+class EngineSettings(Settings):
+    """How much the engine does at once, and what it keeps."""
+
+    max_rows: int = Field(default=16, ge=1, le=4096)
+    """Most texts that are written at the same time; others wait."""
+    max_waiting: int = Field(default=1024, ge=0)
+    """Most texts that wait; a request beyond is refused."""
+    step_tokens: int = Field(default=256, ge=1, le=65_536)
+    """Most tokens that one step reads: a long prompt is read in parts, between which the others go on."""
+    cache_tokens: int | None = Field(default=None, ge=1)
+    """Tokens that the cache has room for; left out, `max_rows` contexts, or as many as fit into a gigabyte."""
+    draft_tokens: int = Field(default=0, ge=0, le=64)
+    """Most tokens that are guessed ahead from what the text held before, and taken where they are right; 0: none."""
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """Threads that compute on a CPU; left out, one a core."""

@@ -1,0 +1,196 @@
+"""A model that writes: prompts in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from quire.errors import FormatError, UsageError
+from quire.files import why_no_folder
+from quire.inference.blocks import BLOCK
+from quire.inference.engine import Engine, Executor
+from quire.inference.executors import NativeExecutor, TorchExecutor, UncachedExecutor
+from quire.inference.sequence import Completion
+from quire.inference.settings import EngineSettings, SamplingSettings
+from quire.inference.stream import Stream
+from quire.model.folder import CONFIG_FILE, read_model
+from quire.model.transformer import Transformer
+from quire.tokens.tokenizer import Tokenizer
+
+Backend = Literal["auto", "native", "torch"]
+CACHE_BYTES = 1 << 30  # of the cache, where no size is asked for
+
+
+class LanguageModel:
+    """A transformer and its tokenizer.
+
+    Args:
+        model: put into `eval` mode.
+        tokenizer: the one it was trained with.
+        settings: limits of its engine.
+        backend: what computes. "torch" computes with the model as it is at that moment, "native" with a copy of its
+            weights in steps compiled for this machine's CPU, several times as fast for one text; "auto" is native
+            where that can be.
+
+    Raises:
+        FormatError: the tokenizer has more tokens than the model.
+        UsageError: native steps are asked for and cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        settings: EngineSettings | None = None,
+        *,
+        backend: Backend = "torch",
+    ) -> None:
+        if tokenizer.vocab_size > model.config.vocab_size:
+            raise FormatError(
+                f"the tokenizer has {tokenizer.vocab_size} tokens and the model only {model.config.vocab_size}"
+            )
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.settings = settings or EngineSettings()
+        self.backend = backend
+        self._engine: Engine | None = None
+        self._uncached: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that writes; made when it is first needed."""
+        if self._engine is None:
+            self._engine = Engine(self._executor(), self.tokenizer, self.settings)
+        return self._engine
+
+    def generate(
+        self, prompt: str | Sequence[str], sampling: SamplingSettings | None = None, *, use_cache: bool = True
+    ) -> list[Completion]:
+        """Write after each prompt; return the samples of the first prompt, then those of the next.
+
+        Args:
+            prompt: one or several; an empty one starts a new text.
+            sampling: how tokens are chosen and when the text ends.
+            use_cache: False reads everything anew for every token: slow, the same text.
+        """
+        with self.start(prompt, sampling, use_cache=use_cache) as stream:
+            return stream.result()
+
+    def stream(self, prompt: str, sampling: SamplingSettings | None = None, *, use_cache: bool = True) -> Iterator[str]:
+        """Write after one prompt and yield the text in pieces as it comes, whole characters only.
+
+        Raises:
+            UsageError: `num_samples` is not 1; use `start` to follow several.
+        """
+        if sampling is not None and sampling.num_samples != 1:
+            raise UsageError(f"num_samples = {sampling.num_samples}: one text can be streamed at a time")
+        return _texts(self.start(prompt, sampling, use_cache=use_cache))
+
+    def start(
+        self, prompt: str | Sequence[str], sampling: SamplingSettings | None = None, *, use_cache: bool = True
+    ) -> Stream:
+        """Return the stream that `generate` completes and `stream` yields from; arguments as for `generate`.
+
+        Sample i of a prompt draws from random numbers that depend on the seed and i alone, so the first sample is
+        what would be written if it were the only one.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        engine = self.engine if use_cache else self._reading_engine()
+        return engine.submit(prompts, sampling)
+
+    def close(self) -> None:
+        """End what goes on, and the threads."""
+        for engine in (self._engine, self._uncached):
+            if engine is not None:
+                engine.close()
+        self._engine = self._uncached = None
+
+    def _executor(self) -> Executor:
+        blocks = self._blocks()
+        if self.backend != "torch":
+            reason = why_not_native(self.model)
+            if reason is None:
+                from quire.inference.native.forward import NativeModel
+
+                tokens = max(self.settings.step_tokens, self.settings.max_rows)
+                threads = self.settings.threads or torch.get_num_threads()
+                rows = self.settings.max_rows
+                return NativeExecutor(
+                    NativeModel(self.model, blocks=blocks, tokens=tokens, rows=rows, threads=threads)
+                )
+            if self.backend == "native":
+                raise UsageError(f"no compiled steps here: {reason}", hint='backend="torch" works everywhere')
+        return TorchExecutor(self.model, blocks)
+
+    def _blocks(self) -> int:
+        """Return how many blocks the cache gets: one context at least."""
+        config = self.model.config
+        context = -(-config.context_length // BLOCK)
+        if self.settings.cache_tokens is not None:
+            return max(context, -(-self.settings.cache_tokens // BLOCK))
+        each = 2 * 4 * config.num_layers * config.num_kv_heads * config.head_dim * BLOCK
+        return max(context, min(self.settings.max_rows * context, CACHE_BYTES // each))
+
+    def _reading_engine(self) -> Engine:
+        if self._uncached is None:
+            blocks = self._blocks()
+            self._uncached = Engine(UncachedExecutor(self.model, blocks), self.tokenizer, self.settings)
+        return self._uncached
+
+
+def why_not_native(model: Transformer) -> str | None:
+    """Return why compiled steps cannot compute this model; None where they can."""
+    if model.head_weight.device.type != "cpu":
+        return f"the model is on {model.head_weight.device}"
+    if model.head_weight.dtype != torch.float32:
+        return f"its weights are {model.head_weight.dtype}".replace("torch.", "")
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        return f"numba cannot be loaded: {error}"
+    return None
+
+
+def load(
+    run: Path | str,
+    device: str | None = None,
+    *,
+    settings: EngineSettings | None = None,
+    backend: Backend = "auto",
+) -> LanguageModel:
+    """Open the model of a run, or of any Hugging Face folder of its layout.
+
+    Args:
+        run: the folder.
+        device: where to compute, "cpu" or "cuda"; by default a GPU where there is one.
+        settings: limits of the engine.
+        backend: what computes on a CPU; see `LanguageModel`.
+
+    Raises:
+        UsageError: there is no such folder, no model in it, or no such device.
+        FormatError: the model's files are not what they should be.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise UsageError(why_no_folder(folder), where=folder)
+    if not (folder / CONFIG_FILE).is_file():
+        raise UsageError(f"no {CONFIG_FILE} in it, so it is no run", where=folder, hint="`quire train` makes one")
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {chosen!r} cannot be used: {str(error).splitlines()[0]}", where="--device") from None
+    model, tokenizer = read_model(folder, chosen), Tokenizer.load(folder)
+    try:
+        return LanguageModel(model, tokenizer, settings, backend=backend)
+    except FormatError as error:
+        raise FormatError(error.what, where=folder) from None
+
+
+def _texts(stream: Stream) -> Iterator[str]:
+    with stream:
+        for piece in stream:
+            yield piece.text

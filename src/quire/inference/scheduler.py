@@ -1,0 +1,170 @@
+"""Who reads what in a step: texts that write before texts that read their prompts, those that came first before others.
+
+Each text that writes reads its newest token, and tokens that are guessed to come after it where that pays. What is left
+of a step's tokens reads prompts, in parts. Texts that wait come in where there is room for them; where there is none for
+those that go on, the one that came last gives way, and waits to be read again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from quire.inference.blocks import BLOCK, BlockPool
+from quire.inference.lookup import RETRY, SLOWNESS, Worth
+from quire.inference.sequence import Batch, Row, State
+from quire.inference.settings import EngineSettings
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a row reads in a step: `count` of its tokens, then guessed ones; logits after the last `wanted`."""
+
+    row: Row
+    count: int
+    guessed: list[int]
+    wanted: int
+    before: int  # tokens of the view, before
+
+
+def _plan(batch: Batch, plan: list[Reading], row: Row, count: int, guessed: list[int]) -> int:
+    """Add a reading to the plan and its tokens to the batch; return how many those are."""
+    begin = row.start + row.computed
+    tokens = [*row.tokens[begin : begin + count], *guessed]
+    wanted = count if row.tells_prompt else (1 + len(guessed) if count == row.unread else 0)
+    batch.add(row, tokens, wanted)
+    plan.append(Reading(row, count, guessed, wanted, row.length))
+    return len(tokens)
+
+
+class Scheduler:
+    """The texts of an engine, and their room in the cache.
+
+    Args:
+        settings: limits.
+        blocks: of the cache.
+        context: the most tokens that a model sees.
+
+    Attributes:
+        waiting: texts that are not in the cache, the next one first.
+        running: texts that are, those that came first before others.
+        tokens_found: of prompts, that the cache held already.
+        pushed_out: how often a text had to give way.
+        guessed: tokens that were guessed.
+        guessed_right: those of them that were taken.
+        worth: what guesses cost and gain.
+    """
+
+    def __init__(self, settings: EngineSettings, blocks: int, context: int) -> None:
+        self.settings, self.context = settings, context
+        self.pool = BlockPool(blocks)
+        self.waiting: deque[Row] = deque()
+        self.running: list[Row] = []
+        self.tokens_found = self.pushed_out = self.guessed = self.guessed_right = 0
+        self.worth = Worth()
+
+    def schedule(self) -> tuple[Batch, list[Reading]]:
+        """Decide who reads what in this step."""
+        batch = Batch()
+        plan: list[Reading] = []
+        left = self.settings.step_tokens
+        planned: set[Row] = set()
+        pushed_out = self.pushed_out
+        for writing in (True, False):
+            for row in list(self.running):
+                if row.state is not State.RUNNING or (row.unread == 1) is not writing or not left:
+                    continue
+                guessed = self._guess(row, left - 1) if writing else []
+                count = min(row.unread, left)
+                if self._make_room(row, row.computed + count + len(guessed), planned):
+                    left -= _plan(batch, plan, row, count, guessed)
+                    planned.add(row)
+        while left and self.waiting and len(self.running) < self.settings.max_rows and pushed_out == self.pushed_out:
+            admitted = self._admit(left)
+            if admitted is None:
+                break
+            left -= _plan(batch, plan, admitted, min(admitted.unread, left), [])
+        return batch, plan
+
+    def _admit(self, left: int) -> Row | None:
+        """Let the first of the waiting texts in for which there is room; None where there is none."""
+        for place, row in enumerate(self.waiting):
+            if row.first is not None and row.first.reads_prompt:
+                continue  # it will find in the cache what the first sample reads now
+            if not row.tells_prompt:
+                row.nodes = self.pool.find(row.tokens[row.start : -1])  # the last token is read for its logits
+            row.blocks = [node.block for node in row.nodes]
+            row.computed = len(row.nodes) * BLOCK
+            if not self._take_blocks(row, row.computed + min(row.unread, left)):
+                row.release(self.pool)
+                return None
+            self.tokens_found += row.computed
+            del self.waiting[place]
+            row.state = State.RUNNING
+            self.running.append(row)
+            return row
+        return None
+
+    def _make_room(self, row: Row, positions: int, planned: set[Row]) -> bool:
+        """Get blocks for so many positions of a row, others' if need be; False where it gives way itself."""
+        while not self._take_blocks(row, positions):
+            others = (other for other in reversed(self.running) if other not in planned and other is not row)
+            self._push_out(next(others, row))
+            if row.state is State.WAITING:
+                return False
+        return True
+
+    def _take_blocks(self, row: Row, positions: int) -> bool:
+        while len(row.blocks) * BLOCK < positions:
+            block = self.pool.take()
+            if block is None:
+                return False
+            row.blocks.append(block)
+        return True
+
+    def _push_out(self, row: Row) -> None:
+        """Take a row's room in the cache; it waits before all others, to be read again."""
+        row.release(self.pool)
+        row.state = State.WAITING
+        self.running.remove(row)
+        self.waiting.appendleft(row)
+        self.pushed_out += 1
+
+    def _guess(self, row: Row, left: int) -> list[int]:
+        """Guess the next tokens of a row, where that pays: only such as the context and the text have room for."""
+        if row.rest:
+            row.rest -= 1
+            return []
+        most = min(
+            left,
+            self.settings.draft_tokens,
+            self.context - row.length,
+            row.settings.max_tokens - row.sampling.num_written - 1,
+        )
+        guessed = row.lookup.guess(row.tokens, most) if most > 0 else []
+        if guessed and not self.worth.pays(len(self.running), len(guessed), row.right):
+            row.rest, row.right = RETRY, 1.0
+            return []
+        return guessed
+
+    def settle(self, reading: Reading) -> None:
+        """Share what is full, learn from the guesses, and move a view that has outgrown the context."""
+        row = reading.row
+        if reading.guessed:
+            right = max(0, row.computed - reading.before)
+            self.guessed += len(reading.guessed)
+            self.guessed_right += right
+            row.right += SLOWNESS * (right / len(reading.guessed) - row.right)
+        if row.state is State.RUNNING:
+            row.settle(self.pool)
+            row.slide(self.context, self.pool)
+
+    def end(self, row: Row) -> None:
+        """Take a row out, whatever it was doing; others may find in the cache what it read."""
+        if row.state is State.RUNNING:
+            row.settle(self.pool)
+            self.running.remove(row)
+        elif row in self.waiting:
+            self.waiting.remove(row)
+        row.release(self.pool)
+        row.state = State.FINISHED
