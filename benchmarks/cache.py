@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from quire.inference.engine import LanguageModel
+from quire.inference.language import LanguageModel
 from quire.inference.settings import SamplingSettings
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from quire.corpus.build import ingest as ingest
     from quire.errors import QuireError as QuireError
-    from quire.inference.engine import load as load
+    from quire.inference.language import load as load
     from quire.training.run import train as train
 
 __version__ = "0.1.0"
@@ -20,7 +20,7 @@ __all__ = ["QuireError", "__version__", "ingest", "load", "train"]
 _HOMES = {
     "QuireError": "quire.errors",
     "ingest": "quire.corpus.build",
-    "load": "quire.inference.engine",
+    "load": "quire.inference.language",
     "train": "quire.training.run",
 }
 

@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from quire.cli.main import app
-from quire.inference.engine import load
+from quire.inference.language import load
 from quire.inference.sampling import SamplingSettings
 from quire.interop.huggingface import save_model_folder
 from quire.model.config import ModelConfig

@@ -105,7 +105,7 @@ def test_it_writes(folder, trained):
 def test_transformers_opens_the_run_unchanged(folder, trained):
     import transformers
 
-    from quire.inference.engine import load
+    from quire.inference.language import load
 
     ours = load(folder / "runs/notes", "cpu").model
     theirs = transformers.AutoModelForCausalLM.from_pretrained(folder / "runs/notes", dtype=torch.float32)

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from quire.inference.engine import LanguageModel
+from quire.inference.language import LanguageModel
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
 from quire.tokens.tokenizer import Tokenizer

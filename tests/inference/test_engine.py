@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from quire.errors import FormatError, UsageError
-from quire.inference.engine import Completion, LanguageModel, load
+from quire.inference.language import LanguageModel, load
+from quire.inference.sequence import Completion
 from quire.inference.sampling import SamplingSettings, distribution
 from quire.interop.huggingface import save_model_folder
 from quire.model.config import ModelConfig

@@ -251,6 +251,13 @@ def test_settings_can_be_hashed_compared_copied_and_written_as_json() -> None:
         chosen.logit_bias[3] = 1.0  # type: ignore[index]
 
 
+def test_a_bias_for_a_token_that_is_not_there_is_refused_when_the_vocabulary_is_known() -> None:
+    chosen = SamplingSettings(logit_bias={3: 1, 9: 2})
+    chosen.check_vocabulary(10)
+    with pytest.raises(UsageError, match="token 9 is not in the vocabulary of 9"):
+        chosen.check_vocabulary(9)
+
+
 def test_the_settings_are_light_to_import() -> None:
     told = "import sys, quire.inference.settings; print({'torch', 'llguidance'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", told], text=True) == "set()\n"

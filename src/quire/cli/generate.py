@@ -68,7 +68,7 @@ def command(
     sampling = build(SamplingSettings, values, where="generate")
     text = _read_stdin() if prompt == "-" else _from_shell(prompt)
 
-    from quire.inference.engine import load
+    from quire.inference.language import load
 
     language = load(run, device)
     began = time.perf_counter()

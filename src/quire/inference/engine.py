@@ -93,6 +93,8 @@ class Engine:
         sampling = sampling or SamplingSettings()
         sampling.check_vocabulary(self.executor.config.vocab_size)
         constraint = _constraint(sampling, self.tokenizer)
+        if constraint is not None:
+            constraint.require(sampling.max_tokens)
         stream = Stream(self)
         rows = [row for tokens in self._tokenized(prompt) for row in self._begin(stream, tokens, sampling, constraint)]
         for index, row in enumerate(rows):
@@ -210,7 +212,8 @@ class Engine:
 
     def _choices(self, logits: torch.Tensor, active: list[tuple[Reading, int]]) -> Sequence[Choice | QuireError]:
         """Choose for each row; where one row cannot be chosen for, the others do not suffer."""
-        numbers = logits.isnan().any(-1).tolist() if logits.amax().isnan() else [False] * len(active)
+        # A row alone is told of by `choose`.
+        numbers = logits.isnan().any(-1).tolist() if len(active) > 1 and logits.amax().isnan() else [False] * len(active)
         told: list[Choice | QuireError] = [DAMAGED] * len(active)
         sound = [place for place, damaged in enumerate(numbers) if not damaged]
         if sound:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, field_validator, model_validator
 
+from quire.errors import UsageError
 from quire.settings import Settings
 
 Real = Annotated[float, Field(allow_inf_nan=False)]
@@ -123,6 +124,11 @@ class SamplingSettings(Settings):
                 raise ValueError(f"stop cannot be given with {name}: it would cut the text before it is complete")
         return self
 
+    def check_vocabulary(self, vocab_size: int) -> None:
+        """Refuse settings about tokens that a model of `vocab_size` tokens has not. Raises `UsageError`."""
+        beyond = [token for token in self.logit_bias if token >= vocab_size]
+        if beyond:
+            raise UsageError(f"token {beyond[0]} is not in the vocabulary of {vocab_size}", where="logit_bias")
 
 class EngineSettings(Settings):
     """How much the engine does at once, and what it keeps."""

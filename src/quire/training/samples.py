@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from quire.files import write_text
-from quire.inference.engine import LanguageModel
+from quire.inference.language import LanguageModel
 from quire.inference.sampling import SamplingSettings
 from quire.model.transformer import Transformer
 from quire.tokens.dataset import Split, TokenDataset
