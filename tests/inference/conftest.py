@@ -3,7 +3,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from quire.inference.language import LanguageModel
+from quire.inference.language import Backend, LanguageModel
+from quire.inference.settings import EngineSettings
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
 from quire.tokens.tokenizer import Tokenizer
@@ -13,7 +14,13 @@ from quire.tokens.tokenizer import Tokenizer
 def make_language() -> Callable[..., LanguageModel]:
     """Make a small random model that writes bytes, with clear preferences."""
 
-    def make(context_length: int = 64, seed: int = 0, end_of_text: float | None = None) -> LanguageModel:
+    def make(
+        context_length: int = 64,
+        seed: int = 0,
+        end_of_text: float | None = None,
+        settings: EngineSettings | None = None,
+        backend: Backend = "torch",
+    ) -> LanguageModel:
         tokenizer = Tokenizer.byte()
         config = ModelConfig(
             vocab_size=tokenizer.vocab_size,
@@ -38,6 +45,6 @@ def make_language() -> Callable[..., LanguageModel]:
             weights[256:] = 0
             if end_of_text is not None:  # about as likely as a letter, and as that one where it is 1
                 weights[tokenizer.end_of_text] = weights[65] * end_of_text
-        return LanguageModel(model, tokenizer)
+        return LanguageModel(model, tokenizer, settings, backend=backend)
 
     return make

@@ -315,5 +315,6 @@ class Engine:
 def _constraint(sampling: SamplingSettings, tokenizer: Tokenizer) -> Constraint | None:
     if sampling.json_schema is None and sampling.regex is None:
         return None
-    
+    from quire.inference.constraint import Constraint
+
     return Constraint(tokenizer, json_schema=sampling.json_schema, regex=sampling.regex)

@@ -291,8 +291,11 @@ def _plan_regularization(draft: Draft, model: ModelConfig, sizes: Sizes) -> None
     t = draft.values["training"]
     seen = t["steps"] * t["batch_size"] * model.context_length
     epochs = seen / max(1, sizes.train_tokens)
-    dropout = 0.0 if epochs < 8 else 0.1
-    draft.choose("model.dropout", dropout, f"the corpus is seen about {epochs:.1f} times")
+    often = DROPOUT_TIMES * (count_parameters(model) / 1e6) ** -0.25
+    dropout = 0.0 if epochs < often else 0.1
+    draft.choose(
+        "model.dropout", dropout, f"the corpus is seen about {epochs:.1f} times; it pays from about {often:.1f} times on"
+    )
     decay = 0.1 if epochs < 8 else 0.3
     draft.choose("optimizer.weight_decay", decay, f"more where a corpus is seen often ({epochs:.1f} times here)")
 
