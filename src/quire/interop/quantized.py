@@ -31,7 +31,7 @@ def export_quantized(run: Path, out: Path, kind: Kind) -> Sizes:
     """Write the model of `run` as integers to the new folder `out`, which quire opens like any other.
 
     The folder appears whole or not at all. It holds config.json, the weights and the tokenizer, and nothing else of the
-    run. Other programs refuse it, because its config.json names a method of quantization that is quire's own.
+    run. Other programs refuse it, because its config.json names no method of quantization that they know.
 
     Args:
         run: a run, or any folder that quire opens; it is not changed.

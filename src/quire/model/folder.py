@@ -34,7 +34,6 @@ UNSUPPORTED = {
     "hidden_act": ("silu", None),
 }
 
-QUANT_METHOD = "quire"
 # Integers, on the disk: NAME.weight beside NAME.weight_scale.
 STORED_AS = {".values": ".weight", ".scales": ".weight_scale"}
 
@@ -193,18 +192,17 @@ def read_weights_kind(folder: Path) -> Kind | Literal["float32"]:
     for kind in KINDS:
         if stored == _describe_quantization(kind):
             return kind
-    method = stored.get("quant_method") if isinstance(stored, dict) else stored
-    what = f"quant_method = {method!r}" if method != QUANT_METHOD else json.dumps(stored)
     raise FormatError(
-        f"quantization_config: {what} is not supported",
+        f"quantization_config = {json.dumps(stored)[:200]} is not supported",
         where=path,
         hint=f"Readable are weights without it, and those of `quire export --to {'|'.join(KINDS)}`",
     )
 
 
 def _describe_quantization(kind: str) -> dict[str, Any]:
-    # Other programs know no such method and say so, instead of taking integers for weights.
-    return {"quant_method": QUANT_METHOD, "weights": kind, "group": GROUP, "embedding": "int8"}
+    # There is no "quant_method" on purpose: without one transformers raises an error, and where it does not know the
+    # one that is there, it only warns and takes the integers for weights.
+    return {"format": "quire", "weights": kind, "group": GROUP, "embedding": "int8"}
 
 
 def _stored_state(model: Transformer) -> dict[str, torch.Tensor]:
