@@ -21,7 +21,7 @@ from quire.tokens.dataset import TokenDataset
 from quire.tokens.settings import TokenSettings
 from quire.tokens.shards import prepare
 
-WORDS = ["a", "quire", "is", "folded", "stack", "of", "pages", "and", "each", "page", "again", "under", "the", "hand", "that", "sews", "it", "so", "no", "leaf", "falls", "out"]
+WORDS = "a quire is folded stack of pages and each page again under the hand that sews it so no leaf falls out"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts.mkdir()
     drawn = random.Random(0)
     for number in range(24):
-        (texts / f"{number}.txt").write_text(" ".join(drawn.choice(WORDS) for _ in range(400)))
+        (texts / f"{number}.txt").write_text(" ".join(drawn.choice(WORDS.split()) for _ in range(400)))
     ingest(texts, folder / "corpus")
     data = prepare(Corpus.open(folder / "corpus"), folder / "run" / "quire" / "tokens", TokenSettings(vocab_size=300))
     torch.manual_seed(0)

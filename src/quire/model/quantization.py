@@ -47,7 +47,7 @@ def quantize_int8(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def dequantize_int8(values: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
     """Return the matrix (O, I) that the integers `values` (O, I) and the `scales` (O,) stand for."""
-    return values.to(scales.dtype) * scales[:, None]
+    return values.to(scales.dtype).mul_(scales[:, None])
 
 
 def quantize_int4(weight: torch.Tensor, group: int = GROUP) -> tuple[torch.Tensor, torch.Tensor]:
@@ -88,8 +88,8 @@ def dequantize_int4(values: torch.Tensor, scales: torch.Tensor, columns: int) ->
         columns: I, without what the last group was filled up with.
     """
     paired = values.view(*scales.shape, -1)  # (O, G, group / 2)
-    numbers = torch.cat((paired & 15, paired >> 4), 2).to(scales.dtype) - 8  # (O, G, group)
-    return (numbers * scales[:, :, None]).flatten(1)[:, :columns]
+    numbers = torch.cat((paired & 15, paired >> 4), 2).to(scales.dtype).sub_(8)  # (O, G, group)
+    return numbers.mul_(scales[:, :, None]).flatten(1)[:, :columns]
 
 
 class QuantizedTable(nn.Module):
@@ -140,6 +140,8 @@ class QuantizedLinear(QuantizedTable):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return `x` (..., I) times the transposed matrix, (..., O)."""
+        # A product of the integers with the scales applied afterwards is as exact, but does not serve both kinds; torch's
+        # own `_weight_int8pack_mm` is off by 0.5 % in bfloat16, and in float32 took 20 times as long for 64 rows.
         return F.linear(x, self.weight)
 
 
