@@ -143,10 +143,14 @@ class LanguageModel:
 
 def why_not_native(model: Transformer) -> str | None:
     """Return why compiled steps cannot compute this model; None where they can."""
-    if model.head_weight.device.type != "cpu":
-        return f"the model is on {model.head_weight.device}"
-    if model.head_weight.dtype != torch.float32:
-        return f"its weights are {model.head_weight.dtype}".replace("torch.", "")
+    if model.model.norm.weight.device.type != "cpu":
+        return f"the model is on {model.model.norm.weight.device}"
+    if model.model.norm.weight.dtype != torch.float32:
+        return f"its weights are {model.model.norm.weight.dtype}".replace("torch.", "")
+    config = model.config
+    inputs = (config.hidden_size, config.num_heads * config.head_dim, config.intermediate_size)
+    if model.weights_kind == "int4" and any(size % 32 for size in inputs):
+        return f"rows of {', '.join(map(str, inputs))} numbers are no whole groups of 32"
     try:
         import numba  # noqa: F401
     except ImportError as error:

@@ -30,7 +30,11 @@ class Lookup:
             self._after[tuple(tokens[end - NGRAM : end])] = end
         self._known = max(self._known, len(tokens))
         place = self._after.get(tuple(tokens[-NGRAM:])) if len(tokens) >= NGRAM else None
-        return [] if place is None else list(tokens[place : place + most])
+        guessed: list[int] = []
+        if place is not None:
+            for after in range(place, place + most):  # what comes after the end of the text is what was guessed for it
+                guessed.append(tokens[after] if after < len(tokens) else guessed[after - len(tokens)])
+        return guessed
 
 
 class Worth:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors
 import safetensors.torch
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from quire.errors import FormatError
 from quire.files import write_bytes, write_text
 from quire.model.config import ModelConfig
+from quire.model.quantization import GROUP, KINDS, Kind, QuantizedTable, make_room
 from quire.model.transformer import Transformer
 
 CONFIG_FILE = "config.json"
@@ -31,8 +32,10 @@ UNSUPPORTED = {
     "use_sliding_window": (False, None),
     "rope_scaling": (None,),
     "hidden_act": ("silu", None),
-    "quantization_config": (None,),
 }
+
+# Integers, on the disk: NAME.weight beside NAME.weight_scale.
+STORED_AS = {".values": ".weight", ".scales": ".weight_scale"}
 
 
 def write_model(folder: Path, model: Transformer, end_of_text: int) -> None:
@@ -40,22 +43,26 @@ def write_model(folder: Path, model: Transformer, end_of_text: int) -> None:
 
     Args:
         folder: made where it is missing; other files in it stay.
-        model: what to write.
+        model: what to write; of integers and their scales if it was quantized.
         end_of_text: the token that ends a text, by which other programs stop generating.
 
     Raises:
         QuireError: the folder cannot be written.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _stored_state(model).items()}
+    dtype = str(model.model.norm.weight.dtype).removeprefix("torch.")
     described = describe(model.config, end_of_text) | {"torch_dtype": dtype}
+    if model.weights_kind != "float32":
+        described["quantization_config"] = _describe_quantization(model.weights_kind)
     write_text(folder / CONFIG_FILE, json.dumps(described, indent=2) + "\n")
     # Readers of the ecosystem ask the metadata for the framework and refuse files without it.
     write_bytes(folder / WEIGHTS_FILE, safetensors.torch.save(tensors, metadata={"format": "pt"}))
 
 
 def read_model(folder: Path, device: torch.device | str = "cpu") -> Transformer:
-    """Read the model of `folder`, ours or another's of these layouts, as float32, ready to write (`eval` mode).
+    """Read the model of `folder`, ours or another's of these layouts, ready to write (`eval` mode).
+
+    Its weights become float32, but for those that quire stored as integers, which stay what they are.
 
     Args:
         folder: holds `config.json` and `model.safetensors`, or several weight files and their index.
@@ -63,15 +70,17 @@ def read_model(folder: Path, device: torch.device | str = "cpu") -> Transformer:
 
     Raises:
         FormatError: a file is missing or no such file, the layout is another, or a tensor is missing, unknown or of
-            another shape than the configuration says.
+            another shape or type than the configuration says.
     """
-    config = read_config(folder)
+    config, kind = read_config(folder), read_weights_kind(folder)
     # Fresh values are drawn only to be overwritten: that must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
         model = Transformer(config)
-    wanted = model.state_dict()
+    if kind != "float32":
+        make_room(model, kind)
+    wanted = _stored_state(model)
     tensors: dict[str, torch.Tensor] = {}
-    for path in _weight_files(folder):
+    for path in weight_files(folder):
         tensors.update(_read_tensors(path))
     tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("rotary_emb.inv_freq")}
     if config.tie_embeddings:
@@ -88,8 +97,15 @@ def read_model(folder: Path, device: torch.device | str = "cpu") -> Transformer:
                 f"{name} has the shape {list(tensor.shape)}, the configuration asks for {list(wanted[name].shape)}",
                 where=where,
             )
-        if not tensor.dtype.is_floating_point:
+        integers, scales = not wanted[name].is_floating_point(), name.endswith(STORED_AS[".scales"])
+        if (integers or scales) and tensor.dtype != wanted[name].dtype:
+            raise FormatError(f"{name} holds {tensor.dtype}, {kind} weights need {wanted[name].dtype}", where=where)
+        if not integers and not tensor.dtype.is_floating_point:
             raise FormatError(f"{name} holds {tensor.dtype}, not floating-point numbers", where=where)
+        if scales and not bool(torch.isfinite(tensor).all()):
+            raise FormatError(f"{name} holds a scale that is infinite or none (NaN)", where=where)
+        if tensor.dtype == torch.int8 and bool((tensor == -128).any()):
+            raise FormatError(f"{name} holds -128, int8 weights are -127 to 127", where=where)
         wanted[name].copy_(tensor)
     return model.to(device).eval()
 
@@ -135,6 +151,7 @@ def read_config(folder: Path) -> ModelConfig:
     for key, allowed in UNSUPPORTED.items():
         if stored.get(key) not in allowed:
             raise FormatError(f"{key} = {stored[key]!r} is not supported", where=path)
+    read_weights_kind(folder)
     # transformers 5 writes the rotary settings as one group, earlier versions rope_theta alone.
     rope = stored.get("rope_parameters") or {}
     if rope.get("rope_type", "default") != "default":
@@ -166,7 +183,39 @@ def read_config(folder: Path) -> ModelConfig:
         raise FormatError(f"{key}: {issue['msg']}", where=path) from None
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def read_weights_kind(folder: Path) -> Kind | Literal["float32"]:
+    """Return what the weights of `folder` become in memory. Raises `FormatError` where nobody here can read them."""
+    path = folder / CONFIG_FILE
+    stored = _read_json(path).get("quantization_config")
+    if stored is None:
+        return "float32"
+    for kind in KINDS:
+        if stored == _describe_quantization(kind):
+            return kind
+    raise FormatError(
+        f"quantization_config = {json.dumps(stored)[:200]} is not supported",
+        where=path,
+        hint=f"Readable are weights without it, and those of `quire export --to {'|'.join(KINDS)}`",
+    )
+
+
+def _describe_quantization(kind: str) -> dict[str, Any]:
+    # There is no "quant_method" on purpose: without one transformers raises an error, and where it does not know the
+    # one that is there, it only warns and takes the integers for weights.
+    return {"format": "quire", "weights": kind, "group": GROUP, "embedding": "int8"}
+
+
+def _stored_state(model: Transformer) -> dict[str, torch.Tensor]:
+    state = model.state_dict()
+    for name, module in model.named_modules():
+        if isinstance(module, QuantizedTable):
+            for ours, stored in STORED_AS.items():
+                state[name + stored] = state.pop(name + ours)
+    return state
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold the weights of `folder`. Raises `FormatError` where the index of several is broken."""
     single, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
     if single.is_file() or not index.is_file():
         return [single]

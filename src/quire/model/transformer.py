@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from quire.errors import UsageError
 from quire.model.block import Block
 from quire.model.cache import KVCache
 from quire.model.config import ModelConfig
@@ -35,6 +36,8 @@ class Transformer(nn.Module):
     sin: torch.Tensor
     activation_checkpointing: bool = False
     """Whether training keeps only what goes into each block and computes the rest a second time on the way back."""
+    weights_kind: str = "float32"
+    """"int8" or "int4" once `quire.model.quantization.quantize` has replaced the matrices."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -112,6 +115,13 @@ class Transformer(nn.Module):
             targets: the token that follows each of them (B, T); -100 where nothing is to be predicted.
         """
         return summed_cross_entropy(self.hidden(tokens).flatten(0, 1), self.head_weight, targets.flatten())
+
+    def train(self, mode: bool = True) -> Transformer:
+        """Switch dropout on or off. Raises `UsageError` for a model of integers, which has nothing to be trained."""
+        if mode and self.weights_kind != "float32":
+            hint = "Train the run in float32, and make its weights smaller afterwards"
+            raise UsageError(f"a model with {self.weights_kind} weights cannot be trained", hint=hint)
+        return super().train(mode)
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Transformer:
         # Every move and conversion of a module comes through here. Going from float32 to float64, the parameters stay

@@ -29,6 +29,8 @@ from quire.training.plan_shape import PARAMETERS_PER_BYTE, Sizes, choose_shape, 
 ASSUMED_SHARE = 0.4
 # At most so many shapes are timed, each on steps that should take at most so many seconds.
 MEASUREMENTS = 3
+# Times that a corpus is seen from which dropout pays, at a million parameters: about 9.6 at 0.5M, 6.1 at 3.2M (sweep).
+DROPOUT_TIMES = 8.0
 MEASURED_SECONDS = 0.5
 # Parameters times the times that the text was seen, for each byte of it: in the sweep, models of 3M and 10M parameters
 # on 0.3 and 1 MB began to get worse on text they had not seen at 80 to 120; none did below (docs/decisions.md). A text

@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import mmap
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from quire.inference.native.kernels import FLOAT32
+from quire.inference.native.kernels import FLOAT32, INT4, INT8
 from quire.inference.native.vectors import PANEL
 
+Array = npt.NDArray[Any]
 ALIGNMENT = 64  # bytes of a cache line, and of a vector
 HUGE = 2 << 20  # bytes of a huge page: one look-up of an address for 512 usual pages
 
 
-def aligned(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[np.generic]:
+def aligned(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Array:
     """Return zeros that begin at a multiple of 64 bytes; many of them lie in huge pages, where the system has those."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     alignment = HUGE if size > HUGE else ALIGNMENT
@@ -48,8 +50,8 @@ class Panels:
 
     kind: int
     inputs: int
-    values: npt.NDArray[np.generic]
-    scales: npt.NDArray[np.generic] | None
+    values: Array
+    scales: Array | None
 
     def described(self) -> list[int]:
         """Return the six numbers by which the kernels know a matrix."""
@@ -67,17 +69,38 @@ def pack(*modules: nn.Module, alternate: bool = False) -> Panels:
     """Return the weights of modules that read the same rows as one matrix.
 
     Args:
-        modules: `nn.Linear` or `nn.Embedding`, of weights (outputs, inputs).
+        modules: `nn.Linear`, `nn.Embedding` or their quantized kinds, of weights (outputs, inputs), all of one kind.
         alternate: whether their panels take turns, or follow after each other.
     """
-    weights = [module.weight.detach().to("cpu", torch.float32).numpy() for module in modules]
-    if alternate:
-        parts = [_paneled(weight) for weight in weights]
-        return Panels(FLOAT32, weights[0].shape[1], _interleave(parts), None)
-    return Panels(FLOAT32, weights[0].shape[1], _paneled(np.concatenate(weights)), None)
+    kind = getattr(modules[0], "kind", "float32")
+    if kind == "float32":
+        tables = [_numbers(module.weight) for module in modules]
+        return Panels(FLOAT32, tables[0].shape[1], _together(tables, alternate), None)
+    values = [_numbers(module.values) for module in modules]
+    scales = [_numbers(module.scales) for module in modules]
+    if kind == "int8":
+        own = [scale[:, None] for scale in scales]
+        return Panels(INT8, values[0].shape[1], _together(values, alternate), _together(own, alternate))
+    return Panels(INT4, 2 * values[0].shape[1], _together(values, alternate), _together(scales, alternate))
 
 
-def _paneled(weight: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _numbers(tensor: torch.Tensor) -> Array:
+    return tensor.detach().cpu().numpy()
+
+
+def _together(parts: list[Array], alternate: bool) -> Array:
+    """Return the panels of matrices with as many columns, one matrix after the other or taking turns."""
+    if not alternate:
+        return _paneled(parts[0] if len(parts) == 1 else np.concatenate(parts))
+    paneled = [_paneled(part) for part in parts]
+    panels, *rest = paneled[0].shape
+    result = aligned((panels * len(parts), *rest), parts[0].dtype)
+    for number, part in enumerate(paneled):
+        result[number :: len(parts)] = part
+    return result
+
+
+def _paneled(weight: Array) -> Array:
     """Return [panels][columns][32] of (outputs, columns); outputs that fill up the last panel are zeros."""
     outputs, columns = weight.shape
     panels = -(-outputs // PANEL)
@@ -86,12 +109,4 @@ def _paneled(weight: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     result[:whole] = weight[: whole * PANEL].reshape(whole, PANEL, columns).transpose(0, 2, 1)
     if outputs % PANEL:
         result[whole, :, : outputs % PANEL] = weight[whole * PANEL :].T
-    return result
-
-
-def _interleave(parts: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
-    panels, *rest = parts[0].shape
-    result = aligned((panels * len(parts), *rest), parts[0].dtype)
-    for number, part in enumerate(parts):
-        result[number :: len(parts)] = part
     return result
