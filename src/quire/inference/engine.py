@@ -202,9 +202,11 @@ class Engine:
                     self._fail(row, choice)
                     continue
                 self._take(row, choice)
-                if row.finish is None and after < len(guessed) and choice.token == guessed[after]:
-                    row.computed += 1
-                    still.append((reading, place))
+                if after < len(guessed) and choice.token == guessed[after]:
+                    reading.right += 1
+                    if row.finish is None:
+                        row.computed += 1
+                        still.append((reading, place))
             active = still
             after += 1
         for reading in plan:

@@ -24,7 +24,7 @@ class Reading:
     count: int
     guessed: list[int]
     wanted: int
-    before: int  # tokens of the view, before
+    right: int = 0  # guessed tokens that were taken
 
 
 def _plan(batch: Batch, plan: list[Reading], row: Row, count: int, guessed: list[int]) -> int:
@@ -33,7 +33,7 @@ def _plan(batch: Batch, plan: list[Reading], row: Row, count: int, guessed: list
     tokens = [*row.tokens[begin : begin + count], *guessed]
     wanted = count if row.tells_prompt else (1 + len(guessed) if count == row.unread else 0)
     batch.add(row, tokens, wanted)
-    plan.append(Reading(row, count, guessed, wanted, row.length))
+    plan.append(Reading(row, count, guessed, wanted))
     return len(tokens)
 
 
@@ -151,10 +151,9 @@ class Scheduler:
         """Share what is full, learn from the guesses, and move a view that has outgrown the context."""
         row = reading.row
         if reading.guessed:
-            right = max(0, row.computed - reading.before)
             self.guessed += len(reading.guessed)
-            self.guessed_right += right
-            row.right += SLOWNESS * (right / len(reading.guessed) - row.right)
+            self.guessed_right += reading.right
+            row.right += SLOWNESS * (reading.right / len(reading.guessed) - row.right)
         if row.state is State.RUNNING:
             row.settle(self.pool)
             row.slide(self.context, self.pool)
