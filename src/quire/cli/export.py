@@ -6,11 +6,14 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
 from quire.errors import UsageError
+
+if TYPE_CHECKING:
+    from quire.interop.gguf import GGUFType
 
 
 def command(
@@ -38,8 +41,9 @@ def _gguf(run: Path, type: str | None, out: Path | None, overwrite: bool) -> tup
     type = type or "f32"
     if type not in GGUF_TYPES:
         raise UsageError(f"{type!r} is not one of {', '.join(GGUF_TYPES)}", where="--type")
-    whole = run.resolve()
-    written = export_gguf(run, out or whole.with_name(f"{whole.name}-{type}.gguf"), type, overwrite=overwrite)  # type: ignore[arg-type]
+    named = run if run.name not in ("", "..") else run.resolve()
+    place = out or named.with_name(f"{named.name}-{type}.gguf")
+    written = export_gguf(run, place, cast("GGUFType", type), overwrite=overwrite)
     told = {"run": str(run), "format": "gguf", **dataclasses.asdict(written), "path": str(written.path)}
     lines = [
         f"{written.path}: {written.bytes:,} bytes, {written.parameters:,} parameters, architecture"
