@@ -21,9 +21,9 @@ def command(
     *,
     to: str = typer.Option(..., "--to", metavar="FORMAT", help="gguf: one file for llama.cpp, Ollama and others."),
     type: str | None = typer.Option(
-        None, "--type", help="Of the matrices: f32 (exact), bf16 (half the size), q8_0 (a quarter).  [default: f32]"
+        None, "--type", help="Of the matrices: f32 (exact), bf16 (half the size), q8_0 (a quarter); by default f32."
     ),
-    out: Path | None = typer.Option(None, help="What to write.  [default: beside the run, RUN-TYPE.gguf]"),
+    out: Path | None = typer.Option(None, help="What to write; by default RUN-TYPE.gguf beside the run."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
