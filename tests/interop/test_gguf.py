@@ -208,7 +208,10 @@ def test_what_cannot_be_written_is_said_and_nothing_is_left(tmp_path: Path, monk
     out.write_text("mine")
     with pytest.raises(UsageError, match=r"a file is there already\. Replace it by --overwrite"):
         export_gguf(run, out)
+    with pytest.raises(UsageError, match="what is there is no GGUF file: it is not replaced"):
+        export_gguf(run, out, overwrite=True)
     assert out.read_text() == "mine"
+    out.write_text("GGUF, mine")
 
     def broken(tensor: torch.Tensor, type: object) -> memoryview:
         raise OSError(28, "No space left on device")
@@ -217,7 +220,7 @@ def test_what_cannot_be_written_is_said_and_nothing_is_left(tmp_path: Path, monk
         patch.setattr(quire.interop.gguf, "_numbers", broken)
         with pytest.raises(QuireError, match=r"No space left on device\. Free some disk space"):
             export_gguf(run, out, overwrite=True)
-    assert out.read_text() == "mine"
+    assert out.read_text() == "GGUF, mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "model.gguf", "run"]
     export_gguf(run, out, overwrite=True)
     assert read(out)[0]["general.name"] == "run"

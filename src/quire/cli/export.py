@@ -24,7 +24,7 @@ def command(
         None, "--type", help="Of the matrices: f32 (exact), bf16 (half the size), q8_0 (a quarter); by default f32."
     ),
     out: Path | None = typer.Option(None, help="What to write; by default RUN-TYPE.gguf beside the run."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace the GGUF file that is there."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Write a model as other programs open it. A run is a Hugging Face folder already: that needs no export."""

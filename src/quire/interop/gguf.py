@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from quire.errors import FormatError, QuireError, UsageError
-from quire.files import atomic_write, why_no_folder
+from quire.files import atomic_write, explain_os_error, why_no_folder
 from quire.interop.huggingface import load_model_folder
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
@@ -71,10 +71,10 @@ def export_gguf(run: Path, out: Path, type: GGUFType = "f32", *, overwrite: bool
         out: the file to write; its folder is made where it is missing.
         type: of the matrices. "f32" as they are, "bf16" rounded to nearest even, "q8_0" in blocks of 32 numbers with
             one scale, as llama.cpp rounds them. A matrix whose rows are no multiple of 32 stays float32.
-        overwrite: replace a file that is there.
+        overwrite: replace a GGUF file that is there; any other stays.
 
     Raises:
-        UsageError: there is no such folder or type, or `out` is there already.
+        UsageError: there is no such folder or type, or `out` is there already and may not be replaced.
         FormatError: see `load_model_folder`; or llama.cpp has no name for how the tokenizer splits text.
         QuireError: a weight is not finite, or the file cannot be written.
     """
@@ -89,6 +89,8 @@ def export_gguf(run: Path, out: Path, type: GGUFType = "f32", *, overwrite: bool
         raise UsageError(
             "a file is there already", where=out, hint="Replace it by --overwrite, or choose another --out"
         )
+    if out.exists() and not _is_gguf(out):
+        raise UsageError("what is there is no GGUF file: it is not replaced", where=out, hint="Choose another --out")
     model, tokenizer = load_model_folder(run)
     return write_gguf(out, model, tokenizer, type, name=run.resolve().name, where=run)
 
@@ -146,6 +148,14 @@ def write_gguf(
         writer.write_padding(file, file.tell())
         size = file.tell()
     return Exported(out, architecture, type, model.num_parameters(), len(tensors), size, wider)
+
+
+def _is_gguf(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError as error:
+        raise explain_os_error(error, path) from None
 
 
 def _tensors(model: Transformer) -> Iterator[tuple[str, torch.Tensor]]:
