@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": "Say what a run would take: on this machine, or memory, time and cost on GPUs.",
     "generate": "Write text with a trained model.",
     "eval": "Score a model on any text: bits per byte, perplexity, next-token accuracy.",
+    "export": "Write a model as one GGUF file, for llama.cpp, Ollama and others.",
     "plot": "Draw the pictures of a run from its metrics.",
     "show": "Say what a corpus, a run or a file is, and where a token came from.",
     "learn": "Work out a neuron, a network, attention and more, step by step with all numbers.",

@@ -141,6 +141,11 @@ class Tokenizer:
         """Return a hash that two tokenizers share when they encode alike: that of their `tokenizer.json`."""
         return hashlib.sha256(self._backend.to_str().encode("utf-8")).hexdigest()
 
+    def content(self) -> dict[str, Any]:
+        """Return what `tokenizer.json` holds, in the words of its library: vocabulary, merges, how it splits text."""
+        content: dict[str, Any] = json.loads(self._backend.to_str())
+        return content
+
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text`; no special token is added, and none is seen in the text.
 
