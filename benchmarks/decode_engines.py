@@ -42,13 +42,12 @@ def quire_engine(folder: str, weights: str, threads: int) -> Engine:
     import torch
 
     import quire
-    from quire.inference.engine import load
-    from quire.inference.settings import SamplingSettings
+    from quire.inference.language import load
+    from quire.inference.settings import EngineSettings, SamplingSettings
 
-    if weights != "f32":
-        raise LeftOutError(f"quire writes with no {weights} weights yet")
+    settings = EngineSettings(threads=threads, step_tokens=512)
     torch.set_num_threads(threads)
-    language = load(folder, "cpu")
+    language = load(folder, "cpu", settings=settings, weights={"f32": "float32"}.get(weights, weights))
 
     def write(prompts: Sequence[str], tokens: int) -> tuple[list[list[int]], float, float]:
         writing = language.start(list(prompts), SamplingSettings(temperature=0, max_tokens=tokens))

@@ -17,6 +17,7 @@ from quire.inference.sequence import Completion
 from quire.inference.settings import EngineSettings, SamplingSettings
 from quire.inference.stream import Stream
 from quire.model.folder import CONFIG_FILE, read_model
+from quire.model.quantization import load_weights
 from quire.model.transformer import Transformer
 from quire.tokens.tokenizer import Tokenizer
 
@@ -164,6 +165,7 @@ def load(
     *,
     settings: EngineSettings | None = None,
     backend: Backend = "auto",
+    weights: str | None = None,
 ) -> LanguageModel:
     """Open the model of a run, or of any Hugging Face folder of its layout.
 
@@ -172,9 +174,10 @@ def load(
         device: where to compute, "cpu" or "cuda"; by default a GPU where there is one.
         settings: limits of the engine.
         backend: what computes on a CPU; see `LanguageModel`.
+        weights: "float32", "int8" or "int4"; left out, as the folder has them.
 
     Raises:
-        UsageError: there is no such folder, no model in it, or no such device.
+        UsageError: there is no such folder, no model in it, no such device or kind of weights.
         FormatError: the model's files are not what they should be.
     """
     folder = Path(run)
@@ -187,7 +190,7 @@ def load(
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"device {chosen!r} cannot be used: {str(error).splitlines()[0]}", where="--device") from None
-    model, tokenizer = read_model(folder, chosen), Tokenizer.load(folder)
+    model, tokenizer = load_weights(read_model(folder, chosen), weights), Tokenizer.load(folder)
     try:
         return LanguageModel(model, tokenizer, settings, backend=backend)
     except FormatError as error:
