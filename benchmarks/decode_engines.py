@@ -45,7 +45,7 @@ def quire_engine(folder: str, weights: str, threads: int) -> Engine:
     from quire.inference.language import load
     from quire.inference.settings import EngineSettings, SamplingSettings
 
-    settings = EngineSettings(threads=threads, step_tokens=512)
+    settings = EngineSettings(threads=threads, step_tokens=512, prefix_cache=False)  # every prompt is read
     torch.set_num_threads(threads)
     language = load(folder, "cpu", settings=settings, weights={"f32": "float32"}.get(weights, weights))
 

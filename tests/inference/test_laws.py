@@ -126,6 +126,13 @@ def test_what_two_prompts_begin_with_is_read_once(make_language: Make, backend: 
     assert engine.tokens_read - before == len(begin + "reason") - 3 * BLOCK + 29
 
 
+def test_texts_need_not_share_what_they_begin_with(make_language: Make) -> None:
+    engine = make_language(256, settings=EngineSettings(prefix_cache=False)).engine
+    first, second = (engine.submit("It was the best of times, it was the worst of", RANDOM).result() for _ in range(2))
+    assert first == second
+    assert engine.scheduler.tokens_found == 0
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_samples_of_a_prompt_read_it_once_and_start_independently(make_language: Make, backend: str) -> None:
     language = make_language(256, backend=backend)

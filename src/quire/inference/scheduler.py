@@ -91,7 +91,7 @@ class Scheduler:
         for place, row in enumerate(self.waiting):
             if row.first is not None and row.first.reads_prompt:
                 continue  # it will find in the cache what the first sample reads now
-            if not row.tells_prompt:
+            if self.settings.prefix_cache and not row.tells_prompt:
                 row.nodes = self.pool.find(row.tokens[row.start : -1])  # the last token is read for its logits
             row.blocks = [node.block for node in row.nodes]
             row.computed = len(row.nodes) * BLOCK

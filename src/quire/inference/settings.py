@@ -141,6 +141,8 @@ class EngineSettings(Settings):
     """Most tokens that one step reads: a long prompt is read in parts, between which the others go on."""
     cache_tokens: int | None = Field(default=None, ge=1)
     """Tokens that the cache has room for; left out, `max_rows` contexts, or as many as fit into a gigabyte."""
+    prefix_cache: bool = True
+    """Whether a text takes from the cache what another one that begins alike has read before."""
     draft_tokens: int = Field(default=0, ge=0, le=64)
     """Most tokens that are guessed ahead from what the text held before, and taken where they are right; 0: none."""
     threads: int | None = Field(default=None, ge=1, le=1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ import numpy.typing as npt
 
 from quire.inference.native import kernels as k
 from quire.inference.native import vectors as v
+from quire.inference.native.pace import Pace
 from quire.inference.native.packing import Panels, aligned, pack
 from quire.model.transformer import Transformer
 
-IDLE_SPINS = 20_000  # looks of a waiting thread, about a millisecond, before it sleeps until it is called
-GO, ASLEEP, STOP = 16, 17, 18  # places in the counters, which begin with the barrier's two
+IDLE_SPINS = 200_000  # looks of a waiting thread, a few milliseconds, before it sleeps until it is called
+MOST_THREADS = 1 << 12
+# Places in the counters, which begin with the barrier's two. GO is the number of the step, times 2^12, and the number
+# of its threads: both are seen at once, or a thread that is not in this step might come into the next one twice.
+GO, STOP, ASLEEP = 16, 17, 24
 
 
 def _compile(sources: str) -> Any:
@@ -38,8 +43,9 @@ def _compile(sources: str) -> Any:
                 turn = now
                 if v.atomic_load(counters + 8 * STOP):
                     return turn
-                k.forward(program, layers, thread)
-                looks = 0
+                if thread < turn % MOST_THREADS:
+                    k.forward(program, layers, thread)
+                    looks = 0
             looks += 1
             v.pause()
         return turn
@@ -99,7 +105,8 @@ class NativeModel:
         scratch = max(2 * k.HEADS_AT_ONCE * 4 * value + k.HEADS_AT_ONCE * 4 * longest, 2 * 128 * k.TILE)
         scratch = -(-scratch // 64) * 64
         self.cache = aligned(config.num_layers * layer_bytes // 4)
-        self._counters = aligned(64, np.int64)
+        self._counters = aligned(ASLEEP + 8 * threads, np.int64)
+        self._paces = [Pace(threads) for _ in range(8)]  # of steps of 1 token, 2 to 3, 4 to 7, …
         self._token_ids, self._positions, self._wanted = (aligned(tokens, np.int32) for _ in range(3))
         self._tables = aligned((rows, longest // k.BLOCK), np.int32)
         self._table_of = aligned(tokens, np.int64)
@@ -150,7 +157,7 @@ class NativeModel:
         self._program = np.zeros(k.PROGRAM_SIZE, np.int64)
         for place, number in numbers.items():
             self._program[place] = number
-        self._go = 0
+        self._turn = 0
         self._bells = [threading.Event() for _ in range(threads - 1)]
         self._workers = [
             threading.Thread(target=self._work, args=(thread,), name=f"quire-{thread}", daemon=True)
@@ -189,15 +196,21 @@ class NativeModel:
             self._tables[row, : len(table)] = table
         self._table_of[:count] = self._tables.ctypes.data + self._tables.strides[0] * np.asarray(rows)
         self._program[k.TOKENS], self._program[k.WANTED] = count, asked
-        self._call()
+        pace = self._paces[min(count.bit_length(), len(self._paces) - 1)]
+        threads = pace.choose()
+        self._program[k.THREADS] = threads
+        began = time.perf_counter()
+        if threads > 1:
+            self._call(threads)
         self._run(self._program, self._layers, self._counters.ctypes.data, 0, 0)
+        pace.took(threads, time.perf_counter() - began)
         return self._logits[:asked, : self.config.vocab_size]  # type: ignore[return-value]
 
     def close(self) -> None:
         """End the threads."""
         if self._workers:
             self._counters[STOP] = 1
-            self._call()
+            self._call(1)
             for worker in self._workers:
                 worker.join()
             self._workers = []
@@ -205,9 +218,10 @@ class NativeModel:
     def __del__(self) -> None:
         self.close()
 
-    def _call(self) -> None:
-        """Let the other threads begin what the program says."""
-        self._counters[GO] += 1
+    def _call(self, threads: int) -> None:
+        """Let the other threads, those of a number below `threads`, begin what the program says."""
+        self._turn += 1
+        self._counters[GO] = self._turn * MOST_THREADS + threads
         for thread, bell in enumerate(self._bells, 1):
             if self._counters[ASLEEP + 8 * thread]:
                 bell.set()
