@@ -6,8 +6,8 @@ import torch
 
 from quire.errors import FormatError, UsageError
 from quire.inference.language import LanguageModel, load
-from quire.inference.sequence import Completion
 from quire.inference.sampling import SamplingSettings, distribution
+from quire.inference.sequence import Completion
 from quire.interop.huggingface import save_model_folder
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer

@@ -150,7 +150,12 @@ def test_guessing_ahead_never_changes_a_text(
     make_language: Make, backend: str, sampling: SamplingSettings, draft_tokens: int
 ) -> None:
     sampling = sampling.model_copy(
-        update={"max_tokens": 150, "stop": ("zq",), "repetition_penalty": 1.0, "top_k": 2 if sampling.temperature else 0}
+        update={
+            "max_tokens": 150,
+            "stop": ("zq",),
+            "repetition_penalty": 1.0,
+            "top_k": 2 if sampling.temperature else 0,
+        }
     )
     prompt = "abcabcabcabc the age, the age, the age"
     plain = make_language(64, end_of_text=0.9, backend=backend).generate(prompt, sampling)

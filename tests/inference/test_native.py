@@ -67,7 +67,9 @@ def test_logits_are_those_of_pytorch_on_any_number_of_threads(shape: dict[str, A
 
 
 @pytest.mark.parametrize("kind", ["int8", "int4"])
-@pytest.mark.parametrize("shape", [{"vocab_size": 100, **GROUPED}, {"vocab_size": 97, "tie_embeddings": False} | GROUPED])
+@pytest.mark.parametrize(
+    "shape", [{"vocab_size": 100, **GROUPED}, {"vocab_size": 97, "tie_embeddings": False} | GROUPED]
+)
 def test_smaller_weights_compute_as_the_plain_way(shape: dict[str, Any], kind: str) -> None:
     model = load_weights(make(shape), kind)
     assert why_not_native(model) is None

@@ -8,6 +8,7 @@ None of this changes a text: what is written depends on the prompt, the settings
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -78,9 +79,7 @@ class Engine:
 
     # Requests
 
-    def submit(
-        self, prompt: str | Sequence[int] | Sequence[str], sampling: SamplingSettings | None = None
-    ) -> Stream:
+    def submit(self, prompt: str | Sequence[int] | Sequence[str], sampling: SamplingSettings | None = None) -> Stream:
         """Ask for texts and return the stream of their pieces; the work begins when the stream is read.
 
         Args:
@@ -221,7 +220,9 @@ class Engine:
         sound = [place for place, damaged in enumerate(numbers) if not damaged]
         if sound:
             own = logits if len(sound) == len(active) else logits[sound]
-            for place, choice in zip(sound, choose(own, [active[place][0].row.sampling for place in sound]), strict=True):
+            for place, choice in zip(
+                sound, choose(own, [active[place][0].row.sampling for place in sound]), strict=True
+            ):
                 told[place] = choice
         return told
 
@@ -239,7 +240,9 @@ class Engine:
         begin = row.start + row.computed + 1
         following = row.tokens[begin : min(begin + reading.count, row.prompt_tokens)]
         top = row.settings.prompt_logprobs or 0
-        row.prompt_logprobs += [row.told(choice) for choice in log_probabilities(logits[: len(following)], following, top)]
+        row.prompt_logprobs += [
+            row.told(choice) for choice in log_probabilities(logits[: len(following)], following, top)
+        ]
 
     # Ends
 
@@ -317,8 +320,7 @@ class Engine:
 
 def _holds_nan(logits: torch.Tensor) -> bool:
     # NumPy finds the largest of a step's logits in a tenth of the time that PyTorch's threads take to meet.
-    highest = logits.numpy().max() if logits.device.type == "cpu" else logits.amax()
-    return bool(highest != highest)
+    return math.isnan(logits.numpy().max() if logits.device.type == "cpu" else logits.amax())
 
 
 def _constraint(sampling: SamplingSettings, tokenizer: Tokenizer) -> Constraint | None:

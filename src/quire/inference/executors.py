@@ -1,15 +1,16 @@
-"""What reads tokens for the engine: PyTorch on any device, whole readings without a cache, and compiled steps on CPUs."""
+"""What reads tokens for the engine: PyTorch on any device, whole readings without a cache, compiled steps on CPUs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from quire.inference.blocks import BLOCK
 from quire.inference.sequence import Batch
+from quire.model.cache import KVCache
 from quire.model.transformer import Transformer
 
 if TYPE_CHECKING:
@@ -61,15 +62,13 @@ class TorchExecutor:
         most = max(batch.positions[span[-1]] for span in spans) // BLOCK + 1
         padded = [[*table[:most], *[0] * (most - len(table))] for table in tables]
         view = PagedView(self.keys, self.values, torch.tensor(padded, device=device), positions)
-        return self.model.hidden(tokens, cache=view)
+        return self.model.hidden(tokens, cache=cast(KVCache, view))  # it has what a reading asks of one
 
 
 class PagedView:
     """The blocks of some rows, as the cache of one reading."""
 
-    def __init__(
-        self, keys: torch.Tensor, values: torch.Tensor, tables: torch.Tensor, positions: torch.Tensor
-    ) -> None:
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, tables: torch.Tensor, positions: torch.Tensor) -> None:
         self.keys, self.values, self.tables, self.positions = keys, values, tables, positions
         self.lengths: list[int] = []
         slots = torch.arange(tables.shape[1] * BLOCK, device=keys.device)  # (S)

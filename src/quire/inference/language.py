@@ -119,9 +119,7 @@ class LanguageModel:
                 tokens = max(self.settings.step_tokens, self.settings.max_rows)
                 threads = self.settings.threads or torch.get_num_threads()
                 rows = self.settings.max_rows
-                return NativeExecutor(
-                    NativeModel(self.model, blocks=blocks, tokens=tokens, rows=rows, threads=threads)
-                )
+                return NativeExecutor(NativeModel(self.model, blocks=blocks, tokens=tokens, rows=rows, threads=threads))
             if self.backend == "native":
                 raise UsageError(f"no compiled steps here: {reason}", hint='backend="torch" works everywhere')
         return TorchExecutor(self.model, blocks)

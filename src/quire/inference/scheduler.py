@@ -1,8 +1,8 @@
 """Who reads what in a step: texts that write before texts that read their prompts, those that came first before others.
 
-Each text that writes reads its newest token, and tokens that are guessed to come after it where that pays. What is left
-of a step's tokens reads prompts, in parts. Texts that wait come in where there is room for them; where there is none for
-those that go on, the one that came last gives way, and waits to be read again.
+Each text that writes reads its newest token, and tokens that are guessed to come after it where that pays. What is
+left of a step's tokens reads prompts, in parts. Texts that wait come in where there is room for them; where there is
+none for those that go on, the one that came last gives way, and waits to be read again.
 """
 
 from __future__ import annotations

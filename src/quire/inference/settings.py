@@ -130,6 +130,7 @@ class SamplingSettings(Settings):
         if beyond:
             raise UsageError(f"token {beyond[0]} is not in the vocabulary of {vocab_size}", where="logit_bias")
 
+
 class EngineSettings(Settings):
     """How much the engine does at once, and what it keeps."""
 

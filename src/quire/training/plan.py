@@ -296,7 +296,9 @@ def _plan_regularization(draft: Draft, model: ModelConfig, sizes: Sizes) -> None
     often = DROPOUT_TIMES * (count_parameters(model) / 1e6) ** -0.25
     dropout = 0.0 if epochs < often else 0.1
     draft.choose(
-        "model.dropout", dropout, f"the corpus is seen about {epochs:.1f} times; it pays from about {often:.1f} times on"
+        "model.dropout",
+        dropout,
+        f"the corpus is seen about {epochs:.1f} times; it pays from about {often:.1f} times on",
     )
     decay = 0.1 if epochs < 8 else 0.3
     draft.choose("optimizer.weight_decay", decay, f"more where a corpus is seen often ({epochs:.1f} times here)")

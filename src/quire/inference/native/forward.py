@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
+from quire.inference.native import instructions as op
 from quire.inference.native import kernels as k
+from quire.inference.native import memory as mem
 from quire.inference.native import vectors as v
 from quire.inference.native.pace import Pace
 from quire.inference.native.packing import Panels, aligned, pack
@@ -38,20 +40,20 @@ def _compile(sources: str) -> Any:
             return turn
         looks = 0
         while looks < IDLE_SPINS:
-            now = v.atomic_load(counters + 8 * GO)
+            now = mem.atomic_load(counters + 8 * GO)
             if now != turn:
                 turn = now
-                if v.atomic_load(counters + 8 * STOP):
+                if mem.atomic_load(counters + 8 * STOP):
                     return turn
                 if thread < turn % MOST_THREADS:
                     k.forward(program, layers, thread)
                     looks = 0
             looks += 1
-            v.pause()
+            mem.pause()
         return turn
 
     signature = numba.int64(numba.int64[::1], numba.int64[:, ::1], numba.int64, numba.int64, numba.int64)
-    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    options: Any = {"nogil": True, "error_model": "numpy", "boundscheck": False}
     try:
         return numba.njit(signature, cache=True, **options)(run)
     except RuntimeError:  # nowhere to keep what was compiled
@@ -60,22 +62,21 @@ def _compile(sources: str) -> Any:
 
 def _sources() -> str:
     digest = hashlib.sha256()
-    for module in (v, k):
-        digest.update(Path(module.__file__).read_bytes())
+    for module in (op, mem, v, k):
+        digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
 
-_run: Any = None
 _compiling = threading.Lock()
+_compiled: list[Any] = []
 
 
 def compiled_run() -> Any:
     """Return the compiled loop; compiled at the first call of all, read from numba's cache after that."""
-    global _run
     with _compiling:
-        if _run is None:
-            _run = _compile(_sources())
-    return _run
+        if not _compiled:
+            _compiled.append(_compile(_sources()))
+    return _compiled[0]
 
 
 class NativeModel:
@@ -90,6 +91,7 @@ class NativeModel:
     """
 
     def __init__(self, model: Transformer, *, blocks: int, tokens: int, rows: int, threads: int) -> None:
+        self._workers: list[threading.Thread] = []
         self._run = compiled_run()
         self.config = config = model.config
         self.threads, self.tokens, self.blocks = threads, tokens, blocks
@@ -204,7 +206,7 @@ class NativeModel:
             self._call(threads)
         self._run(self._program, self._layers, self._counters.ctypes.data, 0, 0)
         pace.took(threads, time.perf_counter() - began)
-        return self._logits[:asked, : self.config.vocab_size]  # type: ignore[return-value]
+        return self._logits[:asked, : self.config.vocab_size]
 
     def close(self) -> None:
         """End the threads."""
@@ -228,7 +230,7 @@ class NativeModel:
 
     def _pack(self, model: Transformer) -> npt.NDArray[np.int64]:
         layers = np.zeros((self.config.num_layers + 2, k.LAYER_SIZE), np.int64)
-        for row, block in zip(layers, model.model.layers, strict=False):
+        for row, block in zip(layers, cast(Any, model.model.layers), strict=False):
             attention, mlp = block.self_attn, block.mlp
             for place, panels in (
                 (k.QKV_MATRIX, pack(attention.q_proj, attention.k_proj, attention.v_proj)),

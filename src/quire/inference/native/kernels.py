@@ -22,6 +22,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from quire.inference.native import memory as mem
 from quire.inference.native import vectors as v
 
 BLOCK = 32  # positions of a block of the cache
@@ -60,18 +61,18 @@ def wait_for_all(barrier: int, threads: int) -> None:
     """Return when every thread has come here."""
     if threads == 1:
         return
-    round_ = v.atomic_load(barrier + 64)
-    if v.atomic_add(barrier, 1) + 1 == threads:
-        v.atomic_add(barrier, -threads)
-        v.atomic_add(barrier + 64, 1)
+    round_ = mem.atomic_load(barrier + 64)
+    if mem.atomic_add(barrier, 1) + 1 == threads:
+        mem.atomic_add(barrier, -threads)
+        mem.atomic_add(barrier + 64, 1)
         return
     looks = 0
-    while v.atomic_load(barrier + 64) == round_:
+    while mem.atomic_load(barrier + 64) == round_:
         looks += 1
         if looks > SPINS:
-            v.give_way()
+            mem.give_way()
         else:
-            v.pause()
+            mem.pause()
 
 
 @compiled
@@ -145,14 +146,14 @@ def normalise(p: Any, x: int, weight: int, target: int, width: int, place: int) 
     """Write the normalised row at `x` into column `place` of the packed tile at `target`."""
     size = p[WIDTH]
     mean = v.sum_of_squares(x, p[STRIDE] // 64) / numba.float32(size)
-    scale = numba.float32(1.0) / math.sqrt(mean + v.load(p[CONSTANTS]))
+    scale = numba.float32(1.0) / math.sqrt(mean + mem.load(p[CONSTANTS]))
     target += 4 * place
     for k in range(size):
-        v.store(target + 4 * width * k, v.load(x + 4 * k) * scale * v.load(weight + 4 * k))
+        mem.store(target + 4 * width * k, mem.load(x + 4 * k) * scale * mem.load(weight + 4 * k))
 
 
 @compiled
-def normalise_all(p: Any, weight: int, thread: int) -> int:
+def normalise_all(p: Any, weight: int, thread: int) -> Any:
     """Pack the normalised residual stream; return where it is. What is written is complete for this thread."""
     tokens, threads = p[TOKENS], p[THREADS]
     few = tokens <= FEW
@@ -173,22 +174,22 @@ def embed(p: Any, m: Any, token: int, target: int) -> None:
     w += number * size
     if kind == FLOAT32:
         for k in range(inputs):
-            v.store(target + 4 * k, v.load(w + 4 * (k * v.PANEL + lane)))
+            mem.store(target + 4 * k, mem.load(w + 4 * (k * v.PANEL + lane)))
     elif kind == INT8:
-        scale = v.load(scales + 4 * token)
+        scale = mem.load(scales + 4 * token)
         for k in range(inputs):
-            v.store(target + 4 * k, numba.float32(v.load_int8(w + k * v.PANEL + lane)) * scale)
+            mem.store(target + 4 * k, numba.float32(mem.load_int8(w + k * v.PANEL + lane)) * scale)
     else:
         own = scales_of(kind, scales, inputs, number) + 4 * lane
         for k in range(p[WIDTH]):
             group, place = k // v.GROUP, k % v.GROUP
-            both = v.load_int8(w + (group * (v.GROUP // 2) + place % (v.GROUP // 2)) * v.PANEL + lane) & 255
+            both = mem.load_int8(w + (group * (v.GROUP // 2) + place % (v.GROUP // 2)) * v.PANEL + lane) & 255
             value = (both >> 4 if place >= v.GROUP // 2 else both & 15) - 8
-            v.store(target + 4 * k, numba.float32(value) * v.load(own + group * 4 * v.PANEL))
+            mem.store(target + 4 * k, numba.float32(value) * mem.load(own + group * 4 * v.PANEL))
 
 
 @compiled
-def turn(p: Any, source: int, norm: int, position: int, target: int, step: int, factor: float) -> None:
+def turn(p: Any, source: int, norm: int, position: int, target: int, step: int, factor: Any) -> None:
     """Write a head's row to `target`, numbers `step` bytes apart: normalised, turned to its position, times a factor.
 
     As in Hugging Face's models, number i turns with number i + K / 2.
@@ -199,23 +200,23 @@ def turn(p: Any, source: int, norm: int, position: int, target: int, step: int, 
     if p[QK_NORM]:
         squares = v.sum_of_squares(source, size // 16)
         for k in range(size - size % 16, size):
-            squares += v.load(source + 4 * k) * v.load(source + 4 * k)
-        scale = numba.float32(1.0) / math.sqrt(squares / numba.float32(size) + v.load(p[CONSTANTS]))
+            squares += mem.load(source + 4 * k) * mem.load(source + 4 * k)
+        scale = numba.float32(1.0) / math.sqrt(squares / numba.float32(size) + mem.load(p[CONSTANTS]))
     cosines, sines = p[COSINES] + 4 * position * half, p[SINES] + 4 * position * half
     for k in range(half):
-        a, b = v.load(source + 4 * k) * scale, v.load(source + 4 * (k + half)) * scale
+        a, b = mem.load(source + 4 * k) * scale, mem.load(source + 4 * (k + half)) * scale
         if p[QK_NORM]:
-            a, b = a * v.load(norm + 4 * k), b * v.load(norm + 4 * (k + half))
-        cosine, sine = v.load(cosines + 4 * k), v.load(sines + 4 * k)
-        v.store(target + step * k, (a * cosine - b * sine) * factor)
-        v.store(target + step * (k + half), (b * cosine + a * sine) * factor)
+            a, b = a * mem.load(norm + 4 * k), b * mem.load(norm + 4 * (k + half))
+        cosine, sine = mem.load(cosines + 4 * k), mem.load(sines + 4 * k)
+        mem.store(target + step * k, (a * cosine - b * sine) * factor)
+        mem.store(target + step * (k + half), (b * cosine + a * sine) * factor)
 
 
 @compiled
-def block_of(p: Any, layer: int, token: int, number: int, head: int) -> int:
+def block_of(p: Any, layer: int, token: int, number: int, head: int) -> Any:
     """Return where the cache holds block `number` of a token's text for a head: keys [K][32], then values [32][K]."""
-    table = v.load_int64(p[TABLES] + 8 * token)
-    block = v.load_int32(table + 4 * number)
+    table = mem.load_int64(p[TABLES] + 8 * token)
+    block = mem.load_int32(table + 4 * number)
     return p[CACHE] + layer * p[CACHE_LAYER] + (block * p[KV_HEADS] + head) * p[CACHE_HEAD]
 
 
@@ -225,14 +226,14 @@ def keep(p: Any, m: Any, layer: int, thread: int) -> None:
     size, heads = p[HEAD_DIM], p[KV_HEADS]
     for item in range(thread, p[TOKENS] * heads, p[THREADS]):
         token, head = item // heads, item % heads
-        position = v.load_int32(p[POSITIONS] + 4 * token)
+        position = mem.load_int32(p[POSITIONS] + 4 * token)
         keys = block_of(p, layer, token, position // BLOCK, head)
         row = p[QKV] + token * p[QKV_STRIDE] + 4 * size * (p[HEADS] + head)
         place = position % BLOCK
         turn(p, row, m[KEY_NORM], position, keys + 4 * place, 4 * BLOCK, numba.float32(1.0))
         values = keys + 4 * size * BLOCK + 4 * place * p[VALUE_DIM]
         for k in range(size):
-            v.store(values + 4 * k, v.load(row + 4 * (size * heads + k)))
+            mem.store(values + 4 * k, mem.load(row + 4 * (size * heads + k)))
 
 
 @compiled
@@ -255,13 +256,12 @@ def strip(
             v.strip_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
         else:
             v.strip_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+    elif rows == 4:
+        v.narrow_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+    elif rows == 2:
+        v.narrow_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
     else:
-        if rows == 4:
-            v.narrow_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-        elif rows == 2:
-            v.narrow_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-        else:
-            v.narrow_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+        v.narrow_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
 
 
 @compiled
@@ -271,34 +271,34 @@ def attend(p: Any, m: Any, layer: int, token: int, head: int, first: int, rows: 
     queries = p[SCRATCH] + thread * p[SCRATCH_THREAD]
     gathered = queries + HEADS_AT_ONCE * 4 * padded
     scores = gathered + HEADS_AT_ONCE * 4 * padded
-    position = v.load_int32(p[POSITIONS] + 4 * token)
+    position = mem.load_int32(p[POSITIONS] + 4 * token)
     seen = position + 1
     blocks = (seen + BLOCK - 1) // BLOCK
     for row in range(rows):
         source = p[QKV] + token * p[QKV_STRIDE] + 4 * size * (first + row)
-        turn(p, source, m[QUERY_NORM], position, queries + 4 * padded * row, 4, v.load(p[CONSTANTS] + 4))
+        turn(p, source, m[QUERY_NORM], position, queries + 4 * padded * row, 4, mem.load(p[CONSTANTS] + 4))
     for number in range(0, blocks, 2):
         keys = other = block_of(p, layer, token, number, head)
         vectors = 2
         if number + 1 < blocks:
             vectors, other = 4, block_of(p, layer, token, number + 1, head)
         for ahead in range(number + 2, min(number + 4, blocks)):
-            v.fetch(block_of(p, layer, token, ahead, head), 2 * size)
+            mem.fetch(block_of(p, layer, token, ahead, head), 2 * size)
         place = scores + 128 * number
         strip(vectors, rows, keys, other, 4 * BLOCK, queries, 4 * padded, place, scores_stride, size, 0)
     for row in range(rows):
         own = scores + scores_stride * row
         for place in range(seen, blocks * BLOCK):
-            v.store(own + 4 * place, numba.float32(-math.inf))
+            mem.store(own + 4 * place, numba.float32(-math.inf))
         most = v.largest(own, 2 * blocks)
         total = v.exponentiate(own, 2 * blocks, most)
-        v.store(queries + 4 * padded * row, numba.float32(1.0) / total)  # the query is no longer needed
+        mem.store(queries + 4 * padded * row, numba.float32(1.0) / total)  # the query is no longer needed
     vectors = 4 if padded % 64 == 0 else (2 if padded % 32 == 0 else 1)
     for number in range(blocks):
         values = block_of(p, layer, token, number, head) + 4 * size * BLOCK
         here = min(BLOCK, seen - number * BLOCK)
         if number + 1 < blocks:
-            v.fetch(block_of(p, layer, token, number + 1, head) + 4 * size * BLOCK, 2 * padded)
+            mem.fetch(block_of(p, layer, token, number + 1, head) + 4 * size * BLOCK, 2 * padded)
         for part in range(0, padded, 16 * vectors):
             columns = values + 4 * part
             strip(
@@ -308,10 +308,10 @@ def attend(p: Any, m: Any, layer: int, token: int, head: int, first: int, rows: 
     start, width = tile_of(token, p[TOKENS])
     target = p[GATHERED] + 4 * start * p[HEADS] * size + 4 * (token - start)
     for row in range(rows):
-        share = v.load(queries + 4 * padded * row)
+        share = mem.load(queries + 4 * padded * row)
         for k in range(size):
-            value = v.load(gathered + 4 * (padded * row + k)) * share
-            v.store(target + 4 * width * ((first + row) * size + k), value)
+            value = mem.load(gathered + 4 * (padded * row + k)) * share
+            mem.store(target + 4 * width * ((first + row) * size + k), value)
 
 
 @compiled
@@ -353,7 +353,7 @@ def feed_forward(p: Any, m: Any, x: int, thread: int) -> None:
             target = p[INNER] + 4 * (start * hidden + number * v.PANEL * width)
             for row in range(width):
                 for k in range(count):
-                    v.store(target + 4 * (k * width + row), v.load(gates + 128 * row + 4 * k))
+                    mem.store(target + 4 * (k * width + row), mem.load(gates + 128 * row + 4 * k))
             start += width
 
 
@@ -362,7 +362,7 @@ def forward(p: Any, layers: Any, thread: int) -> None:
     """Compute one step: this thread's part of it."""
     tokens, threads, barrier = p[TOKENS], p[THREADS], p[BARRIER]
     for token in range(thread, tokens, threads):
-        number = v.load_int32(p[TOKEN_IDS] + 4 * token)
+        number = mem.load_int32(p[TOKEN_IDS] + 4 * token)
         embed(p, layers[p[LAYERS]], number, p[RESIDUAL] + token * p[STRIDE])
     wait_for_all(barrier, threads)
     for layer in range(p[LAYERS]):
@@ -383,7 +383,7 @@ def forward(p: Any, layers: Any, thread: int) -> None:
         wait_for_all(barrier, threads)
     wanted = p[WANTED]
     for place in range(thread, wanted, threads):
-        token = v.load_int32(p[WANTED_TOKENS] + 4 * place)
+        token = mem.load_int32(p[WANTED_TOKENS] + 4 * place)
         start, width = tile_of(place, wanted)
         target = p[PACKED] + 4 * start * p[WIDTH]
         normalise(p, p[RESIDUAL] + token * p[STRIDE], p[FINAL_NORM], target, width, place - start)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from quire.inference.native.kernels import FLOAT32, INT4, INT8
 from quire.inference.native.vectors import PANEL
@@ -65,7 +64,7 @@ class Panels:
         return self.values.nbytes + (0 if self.scales is None else self.scales.nbytes)
 
 
-def pack(*modules: nn.Module, alternate: bool = False) -> Panels:
+def pack(*modules: Any, alternate: bool = False) -> Panels:
     """Return the weights of modules that read the same rows as one matrix.
 
     Args:
