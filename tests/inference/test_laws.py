@@ -166,6 +166,20 @@ def test_guessing_ahead_never_changes_a_text(
     assert guessing.engine.scheduler.guessed > 0
 
 
+@pytest.mark.parametrize("rows", [1, 3, 5])
+def test_steps_at_fixed_places_as_a_gpu_replays_them_write_the_same(make_language: Make, rows: int) -> None:
+    requests = crowd([f"Number {number} " * (3 * number + 1) for number in range(rows)])
+    language = make_language(100, end_of_text=1.02)
+    executor = language.engine.executor
+    assert isinstance(executor, TorchExecutor)
+    assert not executor.recorded
+    plain = [language.generate(*request)[0] for request in requests]
+    executor.recorded = True
+    streams = [language.engine.submit(*request) for request in requests]
+    assert [stream.result()[0] for stream in streams] == plain
+    assert any(size > 1 for size, _ in executor._steps) == (rows > 1)
+
+
 def test_right_guesses_save_steps(make_language: Make) -> None:
     limits = EngineSettings(draft_tokens=4)
     language = make_language(256, settings=limits)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from quire.inference.blocks import BLOCK
+from quire.inference.recorded import RecordedStep, power_of_two
 from quire.inference.sequence import Batch
 from quire.model.cache import KVCache
 from quire.model.transformer import Transformer
@@ -20,49 +21,77 @@ if TYPE_CHECKING:
 class TorchExecutor:
     """Reads with PyTorch, on the model's device, as it is: also right after its weights were changed.
 
-    Rows that read one token each are read together, the others by themselves.
+    Rows that read one token each are read together, on a GPU as a recorded graph; the others by themselves.
 
     Args:
         model: what reads.
         blocks: of 32 positions, that the cache has.
+        recorded: whether rows of one token are read at fixed places; left out, on a GPU.
     """
 
-    def __init__(self, model: Transformer, blocks: int) -> None:
+    def __init__(self, model: Transformer, blocks: int, *, recorded: bool | None = None) -> None:
         self.model, self.config, self.blocks = model, model.config, blocks
         config, weight = model.config, model.model.norm.weight
-        shape = (config.num_layers, blocks, config.num_kv_heads, BLOCK, config.head_dim)
-        kind = weight.dtype
-        self.keys = torch.zeros(shape, device=weight.device, dtype=kind)  # (layers, blocks, kv heads, 32, K)
-        self.values = torch.zeros(shape, device=weight.device, dtype=kind)
+        self.device = weight.device
+        self.recorded = self.device.type == "cuda" if recorded is None else recorded
+        # One block more than texts may have: rows that only fill a recorded step up write there.
+        shape = (config.num_layers, blocks + 1, config.num_kv_heads, BLOCK, config.head_dim)
+        self.keys = torch.zeros(shape, device=self.device, dtype=weight.dtype)  # (layers, blocks, kv heads, 32, K)
+        self.values = torch.zeros(shape, device=self.device, dtype=weight.dtype)
+        self._steps: dict[tuple[int, int], RecordedStep] = {}
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Read a batch; see `Executor.step`."""
         ends = [place for place, row in enumerate(batch.rows) if batch.rows[place + 1 : place + 2] != [row]]
         begins = [0, *(end + 1 for end in ends[:-1])]
+        wanted = set(batch.wanted)
+        logits: dict[int, torch.Tensor] = {}
         single = [number for number, (begin, end) in enumerate(zip(begins, ends, strict=True)) if begin == end]
-        groups = [single] if single else []
-        groups += [[number] for number in range(len(ends)) if begins[number] != ends[number]]
-        hidden: dict[int, torch.Tensor] = {}
-        for group in groups:
-            spans = [range(begins[number], ends[number] + 1) for number in group]
-            read = self._read([batch.tables[number] for number in group], spans, batch)  # (B, T, D)
-            for row, span in zip(read, spans, strict=True):
-                hidden.update(zip(span, row, strict=True))
+        if single:
+            read = self._read_single(single, begins, batch)
+            logits.update(zip((begins[number] for number in single), read, strict=True))
+        for number, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+            if begin != end:
+                hidden = self._read(number, range(begin, end + 1), batch)  # (T, D)
+                places = [place for place in range(begin, end + 1) if place in wanted]
+                if places:
+                    own = self.model.head(hidden[[place - begin for place in places]])
+                    logits.update(zip(places, own, strict=True))
         if not batch.wanted:
-            return torch.empty(0, self.config.vocab_size)
-        return self.model.head(torch.stack([hidden[place] for place in batch.wanted]))
+            return torch.empty(0, self.config.vocab_size, device=self.device)
+        return torch.stack([logits[place] for place in batch.wanted])
 
     def close(self) -> None:
         """Give back what it holds: nothing that needs it."""
 
-    def _read(self, tables: Sequence[Sequence[int]], spans: Sequence[range], batch: Batch) -> torch.Tensor:
-        device = self.keys.device
-        tokens = torch.tensor([[batch.token_ids[place] for place in span] for span in spans], device=device)
-        positions = torch.tensor([[batch.positions[place] for place in span] for span in spans], device=device)
-        most = max(batch.positions[span[-1]] for span in spans) // BLOCK + 1
-        padded = [[*table[:most], *[0] * (most - len(table))] for table in tables]
-        view = PagedView(self.keys, self.values, torch.tensor(padded, device=device), positions)
+    def _read(self, number: int, span: range, batch: Batch) -> torch.Tensor:
+        """Read several tokens of one row; return what each gives, (T, D)."""
+        tokens = torch.tensor([batch.token_ids[span[0] : span[-1] + 1]], device=self.device)
+        positions = torch.tensor([batch.positions[span[0] : span[-1] + 1]], device=self.device)
+        table = batch.tables[number][: batch.positions[span[-1]] // BLOCK + 1]
+        return self._hidden(tokens, positions, torch.tensor([table], device=self.device))[0]
+
+    def _read_single(self, rows: Sequence[int], begins: Sequence[int], batch: Batch) -> torch.Tensor:
+        """Read a token of each of some rows; return the logits after each, (B, V)."""
+        places = [begins[row] for row in rows]
+        tokens, positions = ([numbers[place] for place in places] for numbers in (batch.token_ids, batch.positions))
+        most = max(positions) // BLOCK + 1
+        if self.recorded:
+            most = min(power_of_two(most), -(-self.config.context_length // BLOCK))
+        tables = [batch.tables[row][:most] for row in rows]
+        size = (power_of_two(len(rows)) if self.recorded else len(rows), most)
+        if not self.recorded:
+            return RecordedStep(self._logits, *size, self.device, self.blocks)(tokens, positions, tables)
+        if size not in self._steps:
+            self._steps[size] = RecordedStep(self._logits, *size, self.device, self.blocks)
+        return self._steps[size](tokens, positions, tables)
+
+    def _hidden(self, tokens: torch.Tensor, positions: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
+        view = PagedView(self.keys, self.values, tables, positions)
         return self.model.hidden(tokens, cache=cast(KVCache, view))  # it has what a reading asks of one
+
+    def _logits(self, tokens: torch.Tensor, positions: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
+        return self.model.head(self._hidden(tokens, positions, tables)[:, -1])
 
 
 class PagedView:
