@@ -182,6 +182,19 @@ def test_a_small_corpus_seen_often_gets_dropout_and_early_stop():
     assert small.training.patience > 0
 
 
+@pytest.mark.parametrize(("width", "pays_from"), [(96, 9.5), (224, 6.1)])
+def test_the_larger_a_model_the_sooner_dropout_pays(width, pays_from):
+    """Where half a million and three million parameters begin to gain by it in the sweep (docs/decisions.md)."""
+    shape = {"hidden_size": width, "num_layers": 4 if width == 96 else 5, "num_heads": width // 32}
+    shape |= {"context_length": 128}
+    for times, dropout in ((0.9, 0.0), (1.1, 0.1)):
+        seen = 1000 * 16 * 128
+        sizes = Sizes(round(seen / (times * pays_from)), 270_000, 20_000, 1024)
+        tokens = plan_tokens(300_000, {})
+        given_ = {"model": shape, "training": {"steps": 1000, "batch_size": 16}}
+        assert plan_run(sizes, LAPTOP, given_, tokens)[0].model.dropout == dropout
+
+
 @pytest.mark.parametrize(
     ("given_", "said"),
     [

@@ -88,8 +88,9 @@ def test_no_run_of_the_grid_is_there_twice_and_the_first_are_those_of_the_plan()
     assert {run.matrix_learning_rate for run in runs[:9]} == {0.02}
     quick = grid(facts, quick=True)
     assert len({dataclasses.astuple(run)[1:] for run in quick}) == len(quick)
-    assert [run.size for run in quick[:14]] == ["0.5M"] * 14
-    assert {"batch", "noise", "dropout", "decay"} == {run.question for run in quick[:14]}
+    assert [run.size for run in quick[8:22]] == ["0.5M"] * 14
+    assert {"when dropout"} == {run.question for run in quick[:8]}
+    assert {"batch", "noise", "dropout", "decay"} == {run.question for run in quick[8:22]}
 
 
 def test_the_fit_finds_the_law_that_made_the_numbers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -114,6 +115,8 @@ class LanguageModel:
         if self.backend != "torch":
             reason = why_not_native(self.model)
             if reason is None:
+                from numba.core.errors import NumbaError
+
                 from quire.inference.native.forward import NativeModel
 
                 tokens = max(self.settings.step_tokens, self.settings.max_rows)

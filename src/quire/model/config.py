@@ -31,8 +31,8 @@ class ModelConfig(Settings):
     """Width K of a head; even, because rotary positions turn pairs of numbers."""
     intermediate_size: int = Field(ge=1)
     """Width F inside the feed-forward part."""
-    context_length: int = Field(ge=1)
-    """Number of tokens the model can see at once."""
+    context_length: int = Field(ge=1, le=1 << 20)
+    """Number of tokens the model can see at once; its tables of angles are as long."""
     rope_theta: float = Field(default=10000.0, gt=0)
     """Base of the rotary wavelengths: the slowest pair turns once in about 2 pi rope_theta tokens."""
     norm_eps: float = Field(default=1e-6, gt=0)
