@@ -18,7 +18,7 @@ from tokenizers import models, pre_tokenizers
 
 import quire.interop.gguf
 from quire.errors import FormatError, QuireError, UsageError
-from quire.inference.engine import load
+from quire.inference.language import load
 from quire.inference.settings import SamplingSettings
 from quire.interop.gguf import GGUF_TYPES, export_gguf, splitter_name, write_gguf
 from quire.interop.huggingface import save_model_folder

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from quire.errors import FormatError, QuireError, UsageError
-from quire.inference.engine import load
+from quire.inference.language import load
 from quire.inference.settings import SamplingSettings
 from quire.interop.huggingface import load_model_folder, save_model_folder
 from quire.interop.quantized import export_quantized

@@ -117,12 +117,19 @@ class LanguageModel:
             if reason is None:
                 from numba.core.errors import NumbaError
 
+                from numba.core.errors import NumbaError
+
                 from quire.inference.native.forward import NativeModel
 
                 tokens = max(self.settings.step_tokens, self.settings.max_rows)
                 threads = self.settings.threads or torch.get_num_threads()
                 rows = self.settings.max_rows
-                return NativeExecutor(NativeModel(self.model, blocks=blocks, tokens=tokens, rows=rows, threads=threads))
+                try:
+                    native = NativeModel(self.model, blocks=blocks, tokens=tokens, rows=rows, threads=threads)
+                    return NativeExecutor(native)
+                except (NumbaError, RuntimeError) as error:  # a processor or a system that the compiler cannot serve
+                    reason = f"they cannot be compiled: {error}"
+                    warnings.warn(f"no compiled steps here, PyTorch computes: {reason}", stacklevel=4)
             if self.backend == "native":
                 raise UsageError(f"no compiled steps here: {reason}", hint='backend="torch" works everywhere')
         return TorchExecutor(self.model, blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -146,7 +147,8 @@ class Stream:
         with self._news:
             self._news.notify_all()
         for loop, event in list(self._listeners):
-            loop.call_soon_threadsafe(event.set)
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(event.set)
 
     def _raise(self) -> None:
         if self._error is not None:
