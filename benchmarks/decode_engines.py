@@ -43,9 +43,9 @@ def quire_engine(folder: str, weights: str, threads: int) -> Engine:
 
     import quire
     from quire.inference.language import load
-    from quire.inference.settings import EngineSettings, SamplingSettings
+    from quire.inference.settings import InferenceSettings, SamplingSettings
 
-    settings = EngineSettings(threads=threads, step_tokens=512, prefix_cache=False)  # every prompt is read
+    settings = InferenceSettings(threads=threads, step_tokens=512, prefix_cache=False)  # every prompt is read
     torch.set_num_threads(threads)
     language = load(folder, "cpu", settings=settings, weights={"f32": "float32"}.get(weights, weights))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from quire.inference.language import Backend, LanguageModel
-from quire.inference.settings import EngineSettings
+from quire.inference.settings import InferenceSettings
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
 from quire.tokens.tokenizer import Tokenizer
@@ -18,7 +18,7 @@ def make_language() -> Callable[..., LanguageModel]:
         context_length: int = 64,
         seed: int = 0,
         end_of_text: float | None = None,
-        settings: EngineSettings | None = None,
+        settings: InferenceSettings | None = None,
         backend: Backend = "torch",
     ) -> LanguageModel:
         tokenizer = Tokenizer.byte()

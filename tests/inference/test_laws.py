@@ -14,7 +14,7 @@ from quire.inference.blocks import BLOCK
 from quire.inference.executors import NativeExecutor, TorchExecutor
 from quire.inference.language import LanguageModel
 from quire.inference.sequence import Batch, Completion
-from quire.inference.settings import EngineSettings, SamplingSettings
+from quire.inference.settings import InferenceSettings, SamplingSettings
 
 Make = Callable[..., LanguageModel]
 BACKENDS = ["torch", "native"]
@@ -50,7 +50,7 @@ def read(executor: Any, text: Text, count: int) -> torch.Tensor:
 def test_logits_from_the_cache_are_those_of_whole_readings_however_a_text_is_cut(
     make_language: Make, backend: str, seed: int, parts: list[int], data: st.DataObject
 ) -> None:
-    language = make_language(100, settings=EngineSettings(step_tokens=100, max_rows=2), backend=backend)
+    language = make_language(100, settings=InferenceSettings(step_tokens=100, max_rows=2), backend=backend)
     executor = language.engine.executor
     assert isinstance(executor, NativeExecutor if backend == "native" else TorchExecutor)
     tokens = torch.randint(0, 259, (100,), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -94,7 +94,7 @@ def test_a_text_is_the_same_alone_and_in_a_crowd_from_the_cache_and_pushed_out_o
 ) -> None:  # fmt: skip
     requests = crowd(prompts)
     alone = [make_language(96, end_of_text=1.05, backend=backend).generate(*request)[0] for request in requests]
-    limits = EngineSettings(
+    limits = InferenceSettings(
         max_rows=max_rows, step_tokens=step_tokens, cache_tokens=cache_tokens, draft_tokens=draft_tokens
     )
     engine = make_language(96, end_of_text=1.05, settings=limits, backend=backend).engine
@@ -106,7 +106,7 @@ def test_a_text_is_the_same_alone_and_in_a_crowd_from_the_cache_and_pushed_out_o
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_where_the_cache_is_too_small_the_last_text_gives_way_and_comes_back(make_language: Make, backend: str) -> None:
-    limits = EngineSettings(max_rows=4, cache_tokens=128)
+    limits = InferenceSettings(max_rows=4, cache_tokens=128)
     language = make_language(128, settings=limits, backend=backend)
     requests = [(f"Number {number}", RANDOM.model_copy(update={"max_tokens": 90})) for number in range(4)]
     streams = [language.engine.submit(*request) for request in requests]
@@ -127,7 +127,7 @@ def test_what_two_prompts_begin_with_is_read_once(make_language: Make, backend: 
 
 
 def test_texts_need_not_share_what_they_begin_with(make_language: Make) -> None:
-    engine = make_language(256, settings=EngineSettings(prefix_cache=False)).engine
+    engine = make_language(256, settings=InferenceSettings(prefix_cache=False)).engine
     first, second = (engine.submit("It was the best of times, it was the worst of", RANDOM).result() for _ in range(2))
     assert first == second
     assert engine.scheduler.tokens_found == 0
@@ -159,7 +159,7 @@ def test_guessing_ahead_never_changes_a_text(
     )
     prompt = "abcabcabcabc the age, the age, the age"
     plain = make_language(64, end_of_text=0.9, backend=backend).generate(prompt, sampling)
-    limits = EngineSettings(draft_tokens=draft_tokens)
+    limits = InferenceSettings(draft_tokens=draft_tokens)
     guessing = make_language(64, end_of_text=0.9, settings=limits, backend=backend)
     guessing.engine.scheduler.worth.pays = lambda *_: True  # type: ignore[method-assign]
     assert guessing.generate(prompt, sampling) == plain
@@ -181,7 +181,7 @@ def test_steps_at_fixed_places_as_a_gpu_replays_them_write_the_same(make_languag
 
 
 def test_right_guesses_save_steps(make_language: Make) -> None:
-    limits = EngineSettings(draft_tokens=4)
+    limits = InferenceSettings(draft_tokens=4)
     language = make_language(256, settings=limits)
     with torch.no_grad():  # a model that always writes the same
         language.model.head_weight[ord("a")] = 100 * language.model.head_weight[ord("a")].abs()
@@ -198,7 +198,7 @@ def test_right_guesses_save_steps(make_language: Make) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("step_tokens", [5, 256])
 def test_logprobs_are_the_log_softmax_of_a_plain_forward(make_language: Make, backend: str, step_tokens: int) -> None:
-    language = make_language(64, settings=EngineSettings(step_tokens=step_tokens), backend=backend)
+    language = make_language(64, settings=InferenceSettings(step_tokens=step_tokens), backend=backend)
     sampling = RANDOM.model_copy(update={"logprobs": 3, "prompt_logprobs": 2, "max_tokens": 20, "num_samples": 2})
     prompt = "It was the best of times,"
     for completion in language.generate(prompt, sampling):
@@ -277,7 +277,7 @@ def test_a_cancelled_text_keeps_what_was_written_and_gives_its_room_back(
 
 
 def test_more_than_may_wait_is_refused(make_language: Make) -> None:
-    engine = make_language(settings=EngineSettings(max_rows=1, max_waiting=2)).engine
+    engine = make_language(settings=InferenceSettings(max_rows=1, max_waiting=2)).engine
     streams = [engine.submit("a", GREEDY) for _ in range(2)]
     with pytest.raises(UsageError, match="max_waiting = 2"):
         engine.submit("b", GREEDY)

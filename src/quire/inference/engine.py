@@ -23,7 +23,7 @@ from quire.inference.detokenizer import Detokenizer
 from quire.inference.sampling import Choice, SamplingState, choose, log_probabilities
 from quire.inference.scheduler import Reading, Scheduler
 from quire.inference.sequence import Batch, Finish, Row, State
-from quire.inference.settings import EngineSettings, SamplingSettings
+from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.inference.stream import Stream
 from quire.model.config import ModelConfig
 from quire.tokens.tokenizer import Tokenizer
@@ -65,9 +65,9 @@ class Engine:
         tokens_read: by the model, in all.
     """
 
-    def __init__(self, executor: Executor, tokenizer: Tokenizer, settings: EngineSettings | None = None) -> None:
+    def __init__(self, executor: Executor, tokenizer: Tokenizer, settings: InferenceSettings | None = None) -> None:
         self.executor, self.tokenizer = executor, tokenizer
-        self.settings = settings or EngineSettings()
+        self.settings = settings or InferenceSettings()
         self.context = executor.config.context_length
         self.scheduler = Scheduler(self.settings, executor.blocks, self.context)
         self.steps = self.tokens_read = 0

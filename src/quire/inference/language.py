@@ -15,7 +15,7 @@ from quire.inference.blocks import BLOCK
 from quire.inference.engine import Engine, Executor
 from quire.inference.executors import NativeExecutor, TorchExecutor, UncachedExecutor
 from quire.inference.sequence import Completion
-from quire.inference.settings import EngineSettings, SamplingSettings
+from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.inference.stream import Stream
 from quire.model.folder import CONFIG_FILE, read_model
 from quire.model.quantization import load_weights
@@ -46,7 +46,7 @@ class LanguageModel:
         self,
         model: Transformer,
         tokenizer: Tokenizer,
-        settings: EngineSettings | None = None,
+        settings: InferenceSettings | None = None,
         *,
         backend: Backend = "torch",
     ) -> None:
@@ -56,7 +56,7 @@ class LanguageModel:
             )
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.settings = settings or EngineSettings()
+        self.settings = settings or InferenceSettings()
         self.backend = backend
         self._engine: Engine | None = None
         self._uncached: Engine | None = None
@@ -117,8 +117,6 @@ class LanguageModel:
             if reason is None:
                 from numba.core.errors import NumbaError
 
-                from numba.core.errors import NumbaError
-
                 from quire.inference.native.forward import NativeModel
 
                 tokens = max(self.settings.step_tokens, self.settings.max_rows)
@@ -171,7 +169,7 @@ def load(
     run: Path | str,
     device: str | None = None,
     *,
-    settings: EngineSettings | None = None,
+    settings: InferenceSettings | None = None,
     backend: Backend = "auto",
     weights: str | None = None,
 ) -> LanguageModel:

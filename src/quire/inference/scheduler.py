@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from quire.inference.blocks import BLOCK, BlockPool
 from quire.inference.lookup import RETRY, SLOWNESS, Worth
 from quire.inference.sequence import Batch, Row, State
-from quire.inference.settings import EngineSettings
+from quire.inference.settings import InferenceSettings
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Scheduler:
         worth: what guesses cost and gain.
     """
 
-    def __init__(self, settings: EngineSettings, blocks: int, context: int) -> None:
+    def __init__(self, settings: InferenceSettings, blocks: int, context: int) -> None:
         self.settings, self.context = settings, context
         self.pool = BlockPool(blocks)
         self.waiting: deque[Row] = deque()

@@ -131,7 +131,7 @@ class SamplingSettings(Settings):
             raise UsageError(f"token {beyond[0]} is not in the vocabulary of {vocab_size}", where="logit_bias")
 
 
-class EngineSettings(Settings):
+class InferenceSettings(Settings):
     """How much the engine does at once, and what it keeps."""
 
     max_rows: int = Field(default=16, ge=1, le=4096)
