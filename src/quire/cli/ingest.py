@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from quire.cli.printable import printable
-from quire.corpus.engines import InferenceSettings
+from quire.corpus.engines import EngineSettings
 from quire.corpus.settings import CorpusSettings, IngestSettings
 from quire.documents.sandbox import PoolSettings
 from quire.documents.settings import ReadSettings
@@ -37,7 +37,7 @@ def command(
     ),
     out: Path | None = typer.Option(None, metavar="CORPUS", help="The corpus folder (default: corpora/SOURCE)."),
     workers: int | None = typer.Option(None, metavar="N", help=help_of(PoolSettings, "workers")),
-    engine: str | None = typer.Option(None, metavar="local|ray", help=help_of(InferenceSettings, "name")),
+    engine: str | None = typer.Option(None, metavar="local|ray", help=help_of(EngineSettings, "name")),
     no_ocr: bool = typer.Option(False, "--no-ocr", help="Do not recognise text in pictures and scanned pages."),
     redact: bool = typer.Option(False, "--redact", help=help_of(CorpusSettings, "redact")),
     password: str | None = typer.Option(None, metavar="WORD", help=help_of(ReadSettings, "password")),
