@@ -43,7 +43,7 @@ from quire.files import write_text
 from quire.inference.blocks import BLOCK
 from quire.inference.executors import NativeExecutor
 from quire.inference.language import LanguageModel, load
-from quire.inference.settings import EngineSettings, SamplingSettings
+from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.interop.huggingface import save_model_folder
 from quire.model.config import ModelConfig
 from quire.model.folder import read_config
@@ -222,7 +222,7 @@ def weight_bytes(language: LanguageModel) -> int:
 
 def opened(folder: Path, threads: int, *, draft_tokens: int = 0, weights: str | None = None) -> LanguageModel:
     """Open a model folder with compiled steps."""
-    limits = EngineSettings(threads=threads, step_tokens=READ, max_rows=max(BATCHES), draft_tokens=draft_tokens)
+    limits = InferenceSettings(threads=threads, step_tokens=READ, max_rows=max(BATCHES), draft_tokens=draft_tokens)
     return load(folder, "cpu", settings=limits, backend="native", weights=weights)
 
 

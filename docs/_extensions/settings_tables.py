@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import pkgutil
 import types
 import typing
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,24 +33,8 @@ def settings_classes() -> list[type[Settings]]:
     return sorted(found.values(), key=_place)
 
 
-@functools.cache
-def _shared_names() -> frozenset[str]:
-    names = Counter(settings.__name__ for settings in settings_classes())
-    return frozenset(name for name, count in names.items() if count > 1)
-
-
-def anchor(settings: type[Settings]) -> str:
-    """Return the name that links to a class have; with its room where two rooms have a class of that name."""
-    name = settings.__name__.lower()
-    return f"{_room(settings)}-{name}" if settings.__name__ in _shared_names() else name
-
-
-def _room(settings: type[Settings]) -> str:
-    return settings.__module__.split(".")[1]
-
-
 def _place(settings: type[Settings]) -> int:
-    room = _room(settings)
+    room = settings.__module__.split(".")[1]
     return ROOMS.index(room) if room in ROOMS else len(ROOMS)
 
 
@@ -82,7 +64,7 @@ def type_name(annotation: Any) -> str:
     if origin in (dict, Mapping):
         return f"table of {type_name(arguments[0])} to {type_name(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return f"[{annotation.__name__}](#{anchor(annotation)})"
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
     names = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path", Any: "anything"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
@@ -128,8 +110,8 @@ def table(settings: type[Settings], among: Sequence[type[Settings]]) -> str:
     standing = groups(settings, among)
     keys = f" Keys begin with {' and '.join(standing)}." if standing else ""
     home = f"In Python: `{settings.__module__}.{settings.__name__}`.{keys}"
-    title = f"{settings.__name__} ({_room(settings)})" if settings.__name__ in _shared_names() else settings.__name__
-    return "\n".join([f"({anchor(settings)})=", f"## {title}", "", sentence, "", home, "", *rows, ""])
+    anchor = f"({settings.__name__.lower()})="
+    return "\n".join([anchor, f"## {settings.__name__}", "", sentence, "", home, "", *rows, ""])
 
 
 def _plain(sentence: str) -> str:

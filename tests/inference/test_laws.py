@@ -217,6 +217,28 @@ def test_logprobs_are_the_log_softmax_of_a_plain_forward(make_language: Make, ba
     assert len(completion.logprobs[0].top) == 3
 
 
+@pytest.mark.parametrize("step_tokens", [2, 3, 8])
+def test_logprobs_of_a_prompt_that_gave_way_while_it_was_read_are_told_once(
+    make_language: Make, step_tokens: int
+) -> None:
+    limits = InferenceSettings(cache_tokens=128, step_tokens=step_tokens, max_rows=2, draft_tokens=2)
+    engine = make_language(128, settings=limits).engine
+    telling = RANDOM.model_copy(update={"prompt_logprobs": 1, "max_tokens": 5})
+    prompt = "abcabcabc" * 10
+    first = engine.submit("Number one is here", RANDOM.model_copy(update={"max_tokens": 100, "ignore_eos": True}))
+    (found,) = engine.submit(prompt, telling).result()
+    first.result()
+    assert engine.scheduler.pushed_out > 0
+    (expected,) = make_language(128).generate(prompt, telling)
+    assert found.tokens == expected.tokens
+    assert found.prompt_logprobs is not None
+    assert expected.prompt_logprobs is not None
+    assert [each.token for each in found.prompt_logprobs] == [each.token for each in expected.prompt_logprobs]
+    assert [each.logprob for each in found.prompt_logprobs] == pytest.approx(
+        [each.logprob for each in expected.prompt_logprobs], abs=1e-4
+    )
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_stream_adds_up_to_what_is_not_streamed(make_language: Make, backend: str) -> None:
     for seed in range(5):

@@ -239,10 +239,10 @@ class Engine:
         row = reading.row
         begin = row.start + row.computed + 1
         following = row.tokens[begin : min(begin + reading.count, row.prompt_tokens)]
+        told = len(row.prompt_logprobs) - row.computed  # before the row gave way, if it did
+        read, following = logits[told : len(following)], following[told:]
         top = row.settings.prompt_logprobs or 0
-        row.prompt_logprobs += [
-            row.told(choice) for choice in log_probabilities(logits[: len(following)], following, top)
-        ]
+        row.prompt_logprobs += [row.told(choice) for choice in log_probabilities(read, following, top)]
 
     # Ends
 

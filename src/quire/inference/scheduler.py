@@ -132,8 +132,8 @@ class Scheduler:
 
     def _guess(self, row: Row, left: int) -> list[int]:
         """Guess the next tokens of a row, where that pays: only such as the context and the text have room for."""
-        if row.rest:
-            row.rest -= 1
+        if row.rest or row.tells_prompt:
+            row.rest = max(0, row.rest - 1)
             return []
         most = min(
             left,
