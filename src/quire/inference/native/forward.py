@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba.core import event
 
 from quire.inference.native import kernels as k
 from quire.inference.native import vectors as v
@@ -63,13 +65,42 @@ _run: Any = None
 _compiling = threading.Lock()
 
 
-def compiled_run() -> Any:
-    """Return the compiled loop; compiled at the first call of all, read from numba's cache after that."""
+def compiled_run(tell: Callable[[], None] | None = None) -> Any:
+    """Return the compiled loop; compiled at the first call of all, read from numba's cache after that.
+
+    Args:
+        tell: called before it is compiled, which takes 10 to 20 seconds, and only then.
+    """
     global _run
     with _compiling:
         if _run is None:
-            _run = _compile(_sources())
+            with _telling(tell):
+                _run = _compile(_sources())
     return _run
+
+
+@contextlib.contextmanager
+def _telling(tell: Callable[[], None] | None) -> Iterator[None]:
+    """Call `tell` when numba begins to compile; what comes out of its cache is not compiled."""
+    if tell is None:
+        yield
+        return
+    listener = _Compiling(tell)
+    with event.install_listener("numba:compile", listener):
+        yield
+
+
+class _Compiling(event.Listener):  # type: ignore[misc]  # numba has no types
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell, self.told = tell, False
+
+    def on_start(self, event: Any) -> None:
+        if not self.told:
+            self.told = True
+            self.tell()
+
+    def on_end(self, event: Any) -> None:
+        """Nothing to tell."""
 
 
 class NativeModel:
