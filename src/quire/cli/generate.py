@@ -16,6 +16,7 @@ from quire.cli.opening import (
     backend_option,
     device_option,
     ended_by_ctrl_c,
+    from_shell,
     open_model,
     threads_option,
     weights_option,
@@ -92,7 +93,7 @@ def command(
     }
     sampling = build(SamplingSettings, values, where="generate")
     engine = build(EngineSettings, {"threads": threads, "draft_tokens": draft_tokens}, where="generate")
-    texts = [_read_stdin() if prompt == "-" else _from_shell(prompt) for prompt in prompts or [""]]
+    texts = [_read_stdin() if prompt == "-" else from_shell(prompt, "PROMPT") for prompt in prompts or [""]]
 
     language = open_model(run, engine, device=device, weights=weights, backend=backend)
     began = time.perf_counter()
@@ -196,12 +197,3 @@ def _read_stdin() -> str:
             where="standard input",
             hint="Convert it first, for example with `iconv -f latin1 -t utf-8`",
         ) from None
-
-
-def _from_shell(argument: str) -> str:
-    # Bytes of the command line that are no UTF-8 arrive as lone surrogates.
-    try:
-        argument.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UsageError("not UTF-8", where="PROMPT") from None
-    return argument

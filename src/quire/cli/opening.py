@@ -67,6 +67,16 @@ def open_model(
     return language
 
 
+def from_shell(argument: str, where: str) -> str:
+    """Return an argument of the command line. Raises `UsageError` where it is not UTF-8."""
+    # Bytes that are no UTF-8 arrive as lone surrogates.
+    try:
+        argument.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError("not UTF-8", where=where) from None
+    return argument
+
+
 class Interrupted:
     """Whether Ctrl-C ended a text."""
 
