@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from quire.inference.conversation import Conversation
 
 TEMPLATE_HELP = (
-    "paragraphs: what you type and each answer is a paragraph; plain: the model goes on right where your text ends; or a "
-    'text with {message} in it, as in "Question: {message}\\nAnswer:".'
+    "paragraphs: what you type and each answer is a paragraph; plain: the model goes on right where your text ends;"
+    ' or a text with {message} in it, as in "Question: {message}\\nAnswer:".'
 )
 
 
@@ -181,7 +181,7 @@ class Chat:
         print(printable(text, keep="\n\t") if self.input.interactive else text)
 
     def set(self, rest: str) -> None:
-        name, _, value = rest.partition("=" if "=" in rest.split(" ")[0] else " ")
+        name, _, value = rest.partition("=" if "=" in rest.split(" ", maxsplit=1)[0] else " ")
         (key, *below), read = parse_assignment(f"{name.strip()}={value.strip()}")
         read = None if read in ("none", "None", "") else read
         told = {".".join([key, *below]): read}
@@ -210,7 +210,7 @@ class Chat:
         raise _Quit
 
 
-class _Quit(Exception):
+class _Quit(Exception):  # noqa: N818  # no error
     """The user has ended the conversation."""
 
 

@@ -31,7 +31,9 @@ def weights_option() -> Any:
 def backend_option() -> Any:
     """Return the option `--backend`."""
     return typer.Option(
-        "auto", metavar="NAME", help="What computes: native (steps compiled for the CPU), torch, or auto, which chooses."
+        "auto",
+        metavar="NAME",
+        help="What computes: native (steps compiled for the CPU), torch, or auto, which chooses.",
     )
 
 

@@ -1,4 +1,4 @@
-"""A conversation with a model that continues text: how its turns are laid out, and what is forgotten when it is full."""
+"""A conversation with a model that continues text: how turns are laid out, and what is forgotten when it is full."""
 
 from __future__ import annotations
 
