@@ -42,8 +42,8 @@ def command(
     assignments: list[str] = typer.Option(
         [], "--set", metavar="NAME=VALUE", help="Any setting of `quire generate`, as in --set top_p=0.9."
     ),
-    max_tokens: int | None = typer.Option(None, help=f"{help_of(SamplingSettings, 'max_tokens')}  [default: 256]"),
-    temperature: float | None = typer.Option(None, help=f"{help_of(SamplingSettings, 'temperature')}  [default: 0.8]"),
+    max_tokens: int | None = typer.Option(None, help=help_of(SamplingSettings, "max_tokens")),
+    temperature: float | None = typer.Option(None, help=help_of(SamplingSettings, "temperature")),
     seed: int | None = typer.Option(None, help="The same seed and the same words give the same conversation."),
     weights: str | None = weights_option(),
     backend: str = backend_option(),
@@ -55,8 +55,7 @@ def command(
 ) -> None:
     """Talk with a trained model, turn by turn; /help lists what can be typed beside messages.
 
-    Models of quire continue text: they were not trained to answer. Each turn they are given the conversation so far as
-    one text, laid out by --template, and go on. Lines of standard input are messages too: no terminal is needed.
+    A model of quire continues text and was not trained to answer: it gets the conversation as one text, see --template.
     """
     given = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     values = {name: value for name, value in given.items() if value is not None}

@@ -25,7 +25,7 @@ COMPILING = "quire: compiling the steps for this processor once, 10 to 20 s …"
 
 def weights_option() -> Any:
     """Return the option `--weights`."""
-    return typer.Option(None, metavar="KIND", help="float32, int8 or int4.  [default: as the run has them]")
+    return typer.Option(None, metavar="KIND", help="float32, int8 or int4; left out, as the run has them.")
 
 
 def backend_option() -> Any:
@@ -44,7 +44,7 @@ def threads_option() -> Any:
 
 def device_option() -> Any:
     """Return the option `--device`."""
-    return typer.Option(None, help="cpu or cuda.  [default: a GPU where there is one]")
+    return typer.Option(None, help="cpu or cuda; left out, a GPU where there is one.")
 
 
 def open_model(

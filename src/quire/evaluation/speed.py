@@ -140,8 +140,8 @@ class Limit:
     def sentence(self) -> str:
         """Return what bounds it, in one sentence."""
         return (
-            f"{self.bound} bounds {self.what}: a {self.unit} takes {_milliseconds(self.seconds)}, for which reading"
-            f" weights and cache accounts for {_milliseconds(self.moving)}, and products for"
+            f"{self.bound} bounds {self.what}: a {self.unit} takes {_milliseconds(self.seconds)}, of which reading"
+            f" weights and cache accounts for {_milliseconds(self.moving)} and products for"
             f" {_milliseconds(self.computing)}"
         )
 
