@@ -137,11 +137,10 @@ class Conversation:
         """Add the turn that a stream has answered, whole or not, and return it."""
         (completion,) = stream.completions()
         after = self.template.after
-        spelled = self.language.tokenizer.decode_bytes(completion.tokens)
-        whole = (completion.text + after).encode()
-        if spelled == whole:
+        spelled = self.language.tokenizer.decode(completion.tokens)
+        if spelled == completion.text + after:
             answer = completion.tokens
-        elif spelled == completion.text.encode():
+        elif spelled == completion.text:
             answer = [*completion.tokens, *self._encode(after)]
         else:  # the stop string shares a token with the answer, or with what came after it
             answer = self._encode(completion.text + after)
