@@ -24,7 +24,9 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
             tokenizer = Tokenizer.byte()
             shape = {"vocab_size": tokenizer.vocab_size, "hidden_size": 32, "num_layers": 1, "num_heads": 2}
             torch.manual_seed(0)
-            model = Transformer(ModelConfig.model_validate(shape | {"context_length": context, "tie_embeddings": False}))
+            model = Transformer(
+                ModelConfig.model_validate(shape | {"context_length": context, "tie_embeddings": False})
+            )
             with torch.no_grad():
                 for parameter in model.parameters():
                     if parameter.dim() == 2:
@@ -32,7 +34,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
                 letters = torch.zeros(tokenizer.vocab_size, dtype=torch.bool)
                 letters[list(b" abcdefghijklmnopqrstuvwxyz")] = True
                 model.head_weight[~letters] = 0
-                model.head_weight[letters] *= 4
+                model.head_weight[letters] *= 2
             made[context] = tmp_path_factory.mktemp("writing") / "run"
             save_model_folder(made[context], model, tokenizer)
         return made[context]

@@ -154,7 +154,7 @@ class Chat:
     def help(self, rest: str) -> None:
         for name, (value, told, _) in self.commands.items():
             print(f"/{f'{name} {value}':<16} {told}")
-        print('A line that ends with \\ goes on in the next; """ begins and ends a message of several lines.')
+        print('A line that ends with \\ goes on; """ begins and ends a message of several lines.')
         print("Ctrl-C stops an answer.  //… is a message that begins with /.")
 
     def retry(self, rest: str) -> None:
