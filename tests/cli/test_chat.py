@@ -127,7 +127,7 @@ def test_a_message_may_begin_with_a_stroke(run: Path) -> None:
 def test_help_names_every_command(run: Path) -> None:
     code, out, _ = chat(run, "/help\n/quit\nabc\n")
     assert code == 0
-    commands = "help retry undo reset begin text set settings save load quit".split()
+    commands = ["help", "retry", "undo", "reset", "begin", "text", "set", "settings", "save", "load", "quit"]
     assert [line.split()[0] for line in out.splitlines() if line.startswith("/")] == [f"/{name}" for name in commands]
     assert all(len(line) <= 80 for line in out.splitlines())
 
