@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import signal
@@ -190,6 +191,7 @@ class Terminal:
             os.environ["TERM"] = "dumb"
             os.execv(sys.executable, [sys.executable, "-m", "quire", "chat", *words])
         self.seen = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a reading may end within a character
 
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
@@ -199,14 +201,14 @@ class Terminal:
         while text not in self.seen or len(self.seen) < self.seen.index(text) + len(text) + more:
             part = os.read(self.master, 4096)
             assert part, self.seen
-            self.seen += part.decode()
+            self.seen += self.decoder.decode(part)
         self.seen = self.seen[self.seen.index(text) + len(text) :]
 
     def exit_code(self) -> int:
         """Read until the program has ended."""
         try:
             while part := os.read(self.master, 4096):
-                self.seen += part.decode()
+                self.seen += self.decoder.decode(part)
         except OSError:  # how Linux tells that nobody is at the other end
             pass
         return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])

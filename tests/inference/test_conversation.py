@@ -20,10 +20,8 @@ TEXTS = ["the quick brown fox jumps over the lazy dog. and then it sleeps.\n\nTh
 def talk(context: int, template: str = "paragraphs", **settings: object) -> Conversation:
     tokenizer = Tokenizer.train(TEXTS, 280)
     torch.manual_seed(0)
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size, hidden_size=32, num_layers=2, num_heads=2, context_length=context
-    )
-    model = Transformer(config)
+    shape = {"vocab_size": tokenizer.vocab_size, "hidden_size": 32, "num_layers": 2, "num_heads": 2}
+    model = Transformer(ModelConfig.model_validate(shape | {"context_length": context}))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:

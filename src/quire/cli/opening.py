@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -58,15 +59,34 @@ def open_model(
     if backend not in BACKENDS:
         raise UsageError(f"{backend!r} is not one of {', '.join(BACKENDS)}", where="--backend")
 
-    import torch
+    with _uncollected():
+        import torch
 
-    from quire.inference.language import load
+        from quire.inference.language import load
 
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    language = load(run, device, settings=settings, backend=backend, weights=weights)  # type: ignore[arg-type]
-    language.prepare(compiling=lambda: print(COMPILING, file=sys.stderr, flush=True))
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        language = load(run, device, settings=settings, backend=backend, weights=weights)  # type: ignore[arg-type]
+        language.prepare(compiling=lambda: print(COMPILING, file=sys.stderr, flush=True))
     return language
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from what is loaded in here, now and when the program ends.
+
+    Torch and numba are about a million objects that all stay. Looking through them again and again while they are
+    loaded, and once more at the end, took 0.8 of 2.3 s of `quire generate` with a model of 12M parameters.
+    """
+    if "torch" in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def from_shell(argument: str, where: str) -> str:
