@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from quire.cli.main import app
 from quire.evaluation import score
 from quire.interop.huggingface import load_model_folder, save_model_folder
+from quire.interop.quantized import export_quantized
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
 from quire.tokens.tokenizer import Tokenizer
@@ -72,3 +73,17 @@ def test_what_is_wrong_is_said(folder: Path, words: list[str], code: int, messag
     assert result.exit_code == code, result.output
     assert message in result.stderr
     assert result.stdout == ""
+
+
+def test_smaller_weights_are_made_at_load_or_read(folder: Path, tmp_path: Path) -> None:
+    text, run = str(folder / "one.txt"), folder / "run"
+    export_quantized(run, tmp_path / "small", "int8")
+    told = []
+    for words in ([str(run)], [str(run), "--weights", "int8"], [str(tmp_path / "small")]):
+        result = CliRunner().invoke(app, ["eval", words[0], text, *words[1:], "--json", "--device", "cpu"])
+        assert result.exit_code == 0, result.output
+        told.append(json.loads(result.stdout))
+    assert [each["weights"] for each in told] == ["float32", "int8", "int8"]
+    assert told[1]["nats"] == told[2]["nats"] != told[0]["nats"]
+    result = CliRunner().invoke(app, ["eval", str(tmp_path / "small"), text, "--weights", "int4"])
+    assert (result.exit_code, "the weights are int8 already" in result.stderr) == (2, True)

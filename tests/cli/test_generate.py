@@ -1,5 +1,6 @@
 import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -163,3 +164,61 @@ def test_wrong_words_about_sampling_are_refused(run_folder: Path, words: list[st
     result = CliRunner().invoke(app, ["generate", str(run_folder), "a", *words])
     assert result.exit_code != 0
     assert reason in (str(result.exception) if result.exception else "") + result.output
+
+
+def test_several_prompts_are_written_one_below_the_other(run_folder: Path) -> None:
+    words = ("--samples", 2, "--seed", 5, "--max-tokens", 12)
+    code, out, _ = quire(run_folder, "Call", "-", *words, stdin=b"Me")
+    texts = load(run_folder).generate(["Call", "Me"], SamplingSettings(seed=5, num_samples=2, max_tokens=12))
+    heads = ["prompt 1, sample 1", "prompt 1, sample 2", "prompt 2, sample 1", "prompt 2, sample 2"]
+    assert (code, out) == (0, "".join(f"--- {head}\n{each.text}\n" for head, each in zip(heads, texts, strict=True)))
+    told = json.loads(quire(run_folder, "Call", "-", *words, "--json", stdin=b"Me")[1])
+    assert told["prompts"] == ["Call", "Me"]
+    assert [each["prompt"] for each in told["completions"]] == [0, 0, 1, 1]
+
+
+def test_the_text_ends_where_the_context_is_full_if_that_is_asked_for(run_folder: Path) -> None:
+    code, _, err = quire(run_folder, "Call", "--beyond-context", "stop", "--max-tokens", 100, "--ignore-eos")
+    assert (code, "ended by context" in err) == (0, True)
+    code, _, err = quire(run_folder, "Call", "--beyond-context", "leap")
+    assert (code, "beyond_context = 'leap'" in err) == (2, True)
+
+
+def test_log_probabilities_of_the_prompt_are_told(run_folder: Path) -> None:
+    out = quire(run_folder, "Call", "--prompt-logprobs", 2, "--max-tokens", 2, "--json")[1]
+    told = json.loads(out)["completions"][0]["prompt_logprobs"]
+    assert [each["text"] for each in told] == list("all")
+    assert all(len(each["top"]) == 2 for each in told)
+
+
+def test_weights_threads_guesses_and_backends(run_folder: Path) -> None:
+    words = (run_folder, "Call me", "--seed", 3, "--max-tokens", 40)
+    plain = quire(*words)[1]
+    for options in (("--backend", "torch"), ("--backend", "native"), ("--threads", 2), ("--draft-tokens", 4)):
+        assert quire(*words, *options)[:2] == (0, plain), options
+    (expected,) = load(run_folder, weights="int8").generate("Call me", SamplingSettings(seed=3, max_tokens=40))
+    assert quire(*words, "--weights", "int8")[:2] == (0, expected.text + "\n")
+    for option, wrong in (("--backend", "abacus"), ("--weights", "int2"), ("--threads", 0), ("--draft-tokens", -1)):
+        code, out, err = quire(*words, option, wrong)
+        assert (code, out, str(wrong) in err) == (2, "", True)
+
+
+@pytest.mark.parametrize("words", [(), ("--samples", "2")])
+def test_ctrl_c_keeps_what_was_written(run_folder: Path, words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "quire", "generate", str(run_folder), "Call", "--max-tokens", "10000000"]
+    command += ["--seed", "1", "--ignore-eos", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        begun = process.stdout.read(100)
+        process.send_signal(signal.SIGINT)
+        rest, err = process.communicate()
+    out = (begun + rest).decode()
+    assert process.returncode == 130, err
+    assert b"interrupted" in err
+    assert b"Traceback" not in err
+    written = out.split("\n--- sample 2")[0].removeprefix("--- sample 1\n").rstrip("\n")
+    assert len(written) >= 80
+    (expected,) = load(run_folder).generate(
+        "Call", SamplingSettings(seed=1, ignore_eos=True, max_tokens=len(written) + 8)
+    )
+    assert expected.text.startswith(written[: len(expected.text)])

@@ -135,3 +135,25 @@ def test_a_model_elsewhere_is_left_to_pytorch() -> None:
     assert why_not_native(model) is None
     assert "bfloat16" in str(why_not_native(model.bfloat16()))
     assert "meta" in str(why_not_native(make(SHAPES[0]).to("meta")))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_an_interrupt_leaves_the_threads_in_step(before: bool) -> None:
+    """Ctrl-C comes between two lines of Python: after the other threads were called, or when the step is done."""
+    model = make(SHAPES[0])
+    tokens = texts(model, 1, 0)[0]
+    expected = whole(native(model), tokens, [0, 1, 2])
+    steps = native(model, 3)
+    run = steps._run
+
+    def interrupted(*arguments: Any) -> Any:
+        steps._run = run
+        if not before:
+            run(*arguments)
+        raise KeyboardInterrupt
+
+    steps._run = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        whole(steps, tokens, [0, 1, 2])
+    assert np.array_equal(whole(steps, tokens, [0, 1, 2]), expected)
+    steps.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from quire.cli.opening import weights_option
 from quire.errors import QuireError, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def command(
     stride: int | None = typer.Option(
         None, help="Tokens a window moves on; less than the context length gives tokens more context, and takes longer."
     ),
+    weights: str | None = weights_option(),
     device: str | None = typer.Option(None, help="Where to compute, such as cpu or cuda; by default a GPU if there."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
@@ -31,6 +33,7 @@ def command(
 
     from quire.evaluation import score
     from quire.interop.huggingface import load_model_folder
+    from quire.model.quantization import load_weights
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -38,6 +41,7 @@ def command(
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"there is no device {place!r} here: {str(error).splitlines()[0]}") from None
     model, tokenizer = load_model_folder(run, place)
+    model = load_weights(model, weights)
     scores: list[tuple[str, Score]] = []
     for name, text in read:
         if not text:
@@ -49,6 +53,7 @@ def command(
     if as_json:
         report = {
             "run": str(run),
+            "weights": model.weights_kind,
             **_numbers(whole),
             "texts": [{"text": name, **_numbers(one)} for name, one in scores],
         }

@@ -6,23 +6,39 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from quire.cli.opening import (
+    backend_option,
+    device_option,
+    ended_by_ctrl_c,
+    from_shell,
+    open_model,
+    threads_option,
+    weights_option,
+)
 from quire.errors import UsageError
-from quire.inference.settings import SamplingSettings
+from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.settings import build, default_of, help_of
 
+if TYPE_CHECKING:
+    from quire.inference.stream import Stream
 
-def _option(name: str, *flags: str) -> Any:
-    return typer.Option(default_of(SamplingSettings, name), *flags, help=help_of(SamplingSettings, name))
+
+def _option(name: str, *flags: str, told: str = "") -> Any:
+    text = f"{help_of(SamplingSettings, name)} {told}".rstrip()
+    return typer.Option(default_of(SamplingSettings, name), *flags, help=text)
 
 
 def command(
     run: Path = typer.Argument(..., metavar="RUN", help="A run, or any Hugging Face folder of its layout."),
-    prompt: str = typer.Argument("", metavar="[PROMPT]", help="What the text goes on from; - reads standard input."),
+    prompts: list[str] = typer.Argument(
+        None, metavar="[PROMPT]…", help="What the text goes on from; - reads standard input; several: a text for each."
+    ),
     *,
     max_tokens: int = _option("max_tokens"),
     temperature: float = _option("temperature"),
@@ -37,13 +53,21 @@ def command(
     ignore_eos: bool = typer.Option(False, "--ignore-eos", help=help_of(SamplingSettings, "ignore_eos")),
     seed: int | None = _option("seed"),
     stop: list[str] = typer.Option([], metavar="TEXT", help=help_of(SamplingSettings, "stop")),
+    beyond_context: str = _option("beyond_context"),
     samples: int = _option("num_samples", "--samples"),
-    logprobs: int | None = _option("logprobs"),
+    logprobs: int | None = _option("logprobs", told="Shown by --json."),
+    prompt_logprobs: int | None = _option("prompt_logprobs", told="Shown by --json."),
     json_schema: str | None = typer.Option(None, metavar="FILE-or-JSON", help=help_of(SamplingSettings, "json_schema")),
     regex: str | None = _option("regex"),
+    weights: str | None = weights_option(),
+    backend: str = backend_option(),
+    threads: int | None = threads_option(),
+    draft_tokens: int = typer.Option(
+        default_of(InferenceSettings, "draft_tokens"), help=help_of(InferenceSettings, "draft_tokens")
+    ),
+    device: str | None = device_option(),
     no_cache: bool = typer.Option(False, "--no-cache", help="Read everything anew for every token: slow, same text."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
-    device: str | None = typer.Option(None, help="cpu or cuda.  [default: a GPU where there is one]"),
 ) -> None:
     """Write text with a trained model: the text to stdout as it comes, its speed to stderr."""
     values = {
@@ -60,51 +84,86 @@ def command(
         "ignore_eos": ignore_eos,
         "seed": seed,
         "stop": tuple(stop),
+        "beyond_context": beyond_context,
         "num_samples": samples,
         "logprobs": logprobs,
+        "prompt_logprobs": prompt_logprobs,
         "json_schema": None if json_schema is None else _read_schema(json_schema),
         "regex": regex,
     }
     sampling = build(SamplingSettings, values, where="generate")
-    text = _read_stdin() if prompt == "-" else _from_shell(prompt)
+    engine = build(InferenceSettings, {"threads": threads, "draft_tokens": draft_tokens}, where="generate")
+    texts = [_read_stdin() if prompt == "-" else from_shell(prompt, "PROMPT") for prompt in prompts or [""]]
 
-    from quire.inference.language import load
-
-    language = load(run, device)
+    language = open_model(run, engine, device=device, weights=weights, backend=backend)
     began = time.perf_counter()
-    writing = language.start(text, sampling, use_cache=not no_cache)
+    writing = language.start(texts, sampling, use_cache=not no_cache)
     # A text may hold characters that the terminal's encoding has not.
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    streaming = samples == 1 and not as_json
-    for piece in writing:
-        if streaming:
-            print(piece.text, end="", flush=True)
+    heads = _heads(len(texts), samples)
+    with ended_by_ctrl_c(writing) as interrupted:
+        for text in _nothing(writing) if as_json else _in_order(writing, heads):
+            print(text, end="", flush=True)
     completions = writing.completions()
     seconds, first = time.perf_counter() - began, writing.seconds_to_first_token
     tokens = sum(len(completion.tokens) for completion in completions)
     if as_json:
         told = {
-            "prompt": text,
+            "prompts": texts,
             "seconds": seconds,
             "seconds_to_first_token": first,
             "tokens_per_second": tokens / seconds,
+            "completions": [
+                {"prompt": place // samples, **dataclasses.asdict(each)} for place, each in enumerate(completions)
+            ],
         }
-        print(
-            json.dumps(told | {"completions": [dataclasses.asdict(each) for each in completions]}, ensure_ascii=False)
-        )
-    elif streaming:
-        print()
-    else:
-        for number, completion in enumerate(completions, 1):
-            print(f"--- sample {number}\n{completion.text}")
-    if completions[0].prompt_cut:
-        cut = completions[0].prompt_cut
-        print(f"quire: the prompt is longer than the context: its first {cut} tokens were not read", file=sys.stderr)
+        print(json.dumps(told, ensure_ascii=False))
+    for number, cut in enumerate((each.prompt_cut for each in completions[::samples]), 1):
+        if cut:
+            which = "the prompt" if len(texts) == 1 else f"prompt {number}"
+            print(f"quire: {which} is longer than the context: its first {cut} tokens were not read", file=sys.stderr)
     print(
         f"{tokens} tokens, {tokens / seconds:,.1f} tokens/s, first after {1000 * first:,.0f} ms,"
         f" seed {completions[0].seed}, ended by {', '.join(sorted({each.finish for each in completions}))}",
         file=sys.stderr,
     )
+    if interrupted:
+        print(f"quire: interrupted; the {tokens} tokens written until then are above", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+def _heads(prompts: int, samples: int) -> list[str]:
+    """Return the line above each text; an empty one where there is only one text."""
+    if prompts == 1:
+        return [f"--- sample {number}\n" if samples > 1 else "" for number in range(1, samples + 1)]
+    places = [(prompt, sample) for prompt in range(1, prompts + 1) for sample in range(1, samples + 1)]
+    return [f"--- prompt {prompt}{f', sample {sample}' if samples > 1 else ''}\n" for prompt, sample in places]
+
+
+def _in_order(writing: Stream, heads: Sequence[str]) -> Iterator[str]:
+    """Yield the texts one below the other, each as it comes once those before it are complete."""
+    waiting: list[list[str]] = [[] for _ in heads]
+    shown = 0
+    yield heads[0]
+    for piece in writing:
+        waiting[piece.row].append(piece.text)
+        while True:
+            yield "".join(waiting[shown])
+            waiting[shown].clear()
+            if writing.rows[shown].finish is None or shown + 1 == len(heads):
+                break
+            shown += 1
+            yield f"\n{heads[shown]}"
+    for place in range(shown, len(heads)):
+        head = f"\n{heads[place]}" if place > shown else ""
+        yield f"{head}{''.join(waiting[place])}"
+    yield "\n"
+
+
+def _nothing(writing: Stream) -> Iterator[str]:
+    """Let the texts be written and yield none of them."""
+    for _ in writing:
+        yield ""
 
 
 def _read_bias(text: str) -> tuple[int, float]:
@@ -138,12 +197,3 @@ def _read_stdin() -> str:
             where="standard input",
             hint="Convert it first, for example with `iconv -f latin1 -t utf-8`",
         ) from None
-
-
-def _from_shell(argument: str) -> str:
-    # Bytes of the command line that are no UTF-8 arrive as lone surrogates.
-    try:
-        argument.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UsageError("not UTF-8", where="PROMPT") from None
-    return argument

@@ -23,11 +23,13 @@ COMMANDS = {
     "train": "Train a language model from folders or a corpus, in the minutes you give it.",
     "plan": "Say what a run would take: on this machine, or memory, time and cost on GPUs.",
     "generate": "Write text with a trained model.",
+    "chat": "Talk with a trained model, turn by turn.",
     "eval": "Score a model on any text: bits per byte, perplexity, next-token accuracy.",
-    "export": "Write a model as one GGUF file, for llama.cpp, Ollama and others.",
+    "export": "Write a model with smaller weights, or as one GGUF file for llama.cpp, Ollama and others.",
     "plot": "Draw the pictures of a run from its metrics.",
     "show": "Say what a corpus, a run or a file is, and where a token came from.",
     "learn": "Work out a neuron, a network, attention and more, step by step with all numbers.",
+    "bench": "Measure how fast a model reads and writes here, and what bounds it.",
     "doctor": "Say what this machine can do for quire.",
 }
 

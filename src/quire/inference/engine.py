@@ -76,6 +76,7 @@ class Engine:
         self._arrived: deque[Row] = deque()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._stepping = False
 
     # Requests
 
@@ -142,11 +143,12 @@ class Engine:
             self.executor.close()
 
     def tidy(self) -> None:
-        """Let go of cancelled texts now, unless a step is under way, which will."""
+        """Let go of cancelled texts now, unless a step is under way, which will, also where a signal came into it."""
         if self._lock.acquire(blocking=False):
             try:
-                self._arrive()
-                self._drop_cancelled()
+                if not self._stepping:
+                    self._arrive()
+                    self._drop_cancelled()
             finally:
                 self._lock.release()
 
@@ -158,25 +160,32 @@ class Engine:
         with self._lock:
             if self._closed:
                 return False
-            self._arrive()
-            self._drop_cancelled()
-            batch, plan = self.scheduler.schedule()
-            if not plan:
-                return bool(self.scheduler.running or self.scheduler.waiting)
+            self._stepping = True
             try:
-                began = time.perf_counter()
-                logits = self.executor.step(batch)
-                if all(reading.count == 1 for reading in plan):
-                    self.scheduler.worth.took(len(batch.token_ids), time.perf_counter() - began)
-                self._write(plan, logits)
-            except BaseException as error:
-                for reading in plan:
-                    if reading.row.state is State.RUNNING:
-                        self._fail(reading.row, error)
-                raise
-            self.steps += 1
-            self.tokens_read += len(batch.token_ids)
-            return True
+                return self._step()
+            finally:
+                self._stepping = False
+
+    def _step(self) -> bool:
+        self._arrive()
+        self._drop_cancelled()
+        batch, plan = self.scheduler.schedule()
+        if not plan:
+            return bool(self.scheduler.running or self.scheduler.waiting)
+        try:
+            began = time.perf_counter()
+            logits = self.executor.step(batch)
+            if all(reading.count == 1 for reading in plan):
+                self.scheduler.worth.took(len(batch.token_ids), time.perf_counter() - began)
+            self._write(plan, logits)
+        except BaseException as error:
+            for reading in plan:
+                if reading.row.state is State.RUNNING:
+                    self._fail(reading.row, error)
+            raise
+        self.steps += 1
+        self.tokens_read += len(batch.token_ids)
+        return True
 
     def _write(self, plan: list[Reading], logits: torch.Tensor) -> None:
         """Give each row that has read all of its tokens the next one, and those after it that were guessed right."""

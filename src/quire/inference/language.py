@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +67,18 @@ class LanguageModel:
         if self._engine is None:
             self._engine = Engine(self._executor(), self.tokenizer, self.settings)
         return self._engine
+
+    def prepare(self, compiling: Callable[[], None] | None = None) -> None:
+        """Make the engine now, so that the first text does not wait for it.
+
+        Args:
+            compiling: called where its steps must be compiled first, once on a machine, for 10 to 20 seconds.
+        """
+        if compiling is not None and self.backend != "torch" and why_not_native(self.model) is None:
+            from quire.inference.native.forward import compiled_run
+
+            compiled_run(compiling)
+        _ = self.engine
 
     def generate(
         self, prompt: str | Sequence[str], sampling: SamplingSettings | None = None, *, use_cache: bool = True

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba.core import event
 
 from quire.inference.native import instructions as op
 from quire.inference.native import kernels as k
@@ -24,8 +26,9 @@ from quire.model.transformer import Transformer
 IDLE_SPINS = 200_000  # looks of a waiting thread, a few milliseconds, before it sleeps until it is called
 MOST_THREADS = 1 << 12
 # Places in the counters, which begin with the barrier's two. GO is the number of the step, times 2^12, and the number
-# of its threads: both are seen at once, or a thread that is not in this step might come into the next one twice.
-GO, STOP, ASLEEP = 16, 17, 24
+# of its threads: both are seen at once, or a thread that is not in this step might come into the next one twice. DONE
+# is what GO was when the last step was complete.
+GO, STOP, DONE, ASLEEP = 16, 17, 18, 24
 
 
 def _compile(sources: str) -> Any:
@@ -37,6 +40,8 @@ def _compile(sources: str) -> Any:
             return -1
         if thread == 0:
             k.forward(program, layers, 0)
+            called = mem.atomic_load(counters + 8 * GO)
+            mem.atomic_add(counters + 8 * DONE, called - mem.atomic_load(counters + 8 * DONE))
             return turn
         looks = 0
         while looks < IDLE_SPINS:
@@ -71,12 +76,41 @@ _compiling = threading.Lock()
 _compiled: list[Any] = []
 
 
-def compiled_run() -> Any:
-    """Return the compiled loop; compiled at the first call of all, read from numba's cache after that."""
+def compiled_run(tell: Callable[[], None] | None = None) -> Any:
+    """Return the compiled loop; compiled at the first call of all, read from numba's cache after that.
+
+    Args:
+        tell: called before it is compiled, which takes 10 to 20 seconds, and only then.
+    """
     with _compiling:
         if not _compiled:
-            _compiled.append(_compile(_sources()))
+            with _telling(tell):
+                _compiled.append(_compile(_sources()))
     return _compiled[0]
+
+
+@contextlib.contextmanager
+def _telling(tell: Callable[[], None] | None) -> Iterator[None]:
+    """Call `tell` when numba begins to compile; what comes out of its cache is not compiled."""
+    if tell is None:
+        yield
+        return
+    listener = _Compiling(tell)
+    with event.install_listener("numba:compile", listener):
+        yield
+
+
+class _Compiling(event.Listener):
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell, self.told = tell, False
+
+    def on_start(self, event: Any) -> None:
+        if not self.told:
+            self.told = True
+            self.tell()
+
+    def on_end(self, event: Any) -> None:
+        """Nothing to tell."""
 
 
 class NativeModel:
@@ -202,9 +236,15 @@ class NativeModel:
         threads = pace.choose()
         self._program[k.THREADS] = threads
         began = time.perf_counter()
-        if threads > 1:
-            self._call(threads)
-        self._run(self._program, self._layers, self._counters.ctypes.data, 0, 0)
+        try:
+            if threads > 1:
+                self._call(threads)
+            self._run(self._program, self._layers, self._counters.ctypes.data, 0, 0)
+        except BaseException:  # Ctrl-C, after the others were called: they stand at the first barrier
+            if self._counters[DONE] != self._counters[GO]:
+                self._ring()
+                self._run(self._program, self._layers, self._counters.ctypes.data, 0, 0)
+            raise
         pace.took(threads, time.perf_counter() - began)
         return self._logits[:asked, : self.config.vocab_size]
 
@@ -224,6 +264,10 @@ class NativeModel:
         """Let the other threads, those of a number below `threads`, begin what the program says."""
         self._turn += 1
         self._counters[GO] = self._turn * MOST_THREADS + threads
+        self._ring()
+
+    def _ring(self) -> None:
+        """Wake the threads that sleep."""
         for thread, bell in enumerate(self._bells, 1):
             if self._counters[ASLEEP + 8 * thread]:
                 bell.set()
