@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
