@@ -138,7 +138,7 @@ class NativeModel:
         head_bytes = 4 * k.BLOCK * (head + value)
         layer_bytes = blocks * config.num_kv_heads * head_bytes
         longest = -(-config.context_length // k.BLOCK) * k.BLOCK
-        scratch = max(2 * k.HEADS_AT_ONCE * 4 * value + k.HEADS_AT_ONCE * 4 * longest, 2 * 128 * k.TILE)
+        scratch = max(2 * k.ROWS_AT_ONCE * 4 * value + k.ROWS_AT_ONCE * 4 * longest, 2 * 128 * k.TILE)
         scratch = -(-scratch // 64) * 64
         self.cache = aligned(config.num_layers * layer_bytes // 4)
         self._counters = aligned(ASLEEP + 8 * threads, np.int64)

@@ -46,7 +46,7 @@ ATTENTION_NORM, FEEDFORWARD_NORM, QUERY_NORM, KEY_NORM = range(4 * MATRIX, 4 * M
 LAYER_SIZE = 4 * MATRIX + 4
 FLOAT32, INT8, INT4 = range(3)
 FEW = 4  # up to so many tokens, every thread computes the norms for itself: sooner than waiting for others
-HEADS_AT_ONCE = 4
+ROWS_AT_ONCE = 4
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -265,18 +265,25 @@ def strip(
 
 
 @compiled
-def attend(p: Any, m: Any, layer: int, token: int, head: int, first: int, rows: int, thread: int) -> None:
-    """Gather for `rows` query heads from `first` on, all of which read key and value head `head`: 1, 2 or 4."""
-    size, padded, scores_stride = p[HEAD_DIM], p[VALUE_DIM], p[SCORES]
+def attend(
+    p: Any, m: Any, layer: int, token: int, span: int, head: int, first: int, heads: int, thread: int
+) -> None:  # fmt: skip
+    """Gather for `span` tokens of one text, one after the other, and `heads` query heads from `first` on.
+
+    All of them read key and value head `head`; together they are 1, 2 or 4 rows. A token that sees less than the last
+    one has shares of zero for the rest, which adds nothing to its sums.
+    """
+    size, padded, scores_stride, rows = p[HEAD_DIM], p[VALUE_DIM], p[SCORES], span * heads
     queries = p[SCRATCH] + thread * p[SCRATCH_THREAD]
-    gathered = queries + HEADS_AT_ONCE * 4 * padded
-    scores = gathered + HEADS_AT_ONCE * 4 * padded
+    gathered = queries + ROWS_AT_ONCE * 4 * padded
+    scores = gathered + ROWS_AT_ONCE * 4 * padded
     position = mem.load_int32(p[POSITIONS] + 4 * token)
-    seen = position + 1
+    seen = position + span
     blocks = (seen + BLOCK - 1) // BLOCK
     for row in range(rows):
-        source = p[QKV] + token * p[QKV_STRIDE] + 4 * size * (first + row)
-        turn(p, source, m[QUERY_NORM], position, queries + 4 * padded * row, 4, mem.load(p[CONSTANTS] + 4))
+        source = p[QKV] + (token + row // heads) * p[QKV_STRIDE] + 4 * size * (first + row % heads)
+        place = queries + 4 * padded * row
+        turn(p, source, m[QUERY_NORM], position + row // heads, place, 4, mem.load(p[CONSTANTS] + 4))
     for number in range(0, blocks, 2):
         keys = other = block_of(p, layer, token, number, head)
         vectors = 2
@@ -288,7 +295,7 @@ def attend(p: Any, m: Any, layer: int, token: int, head: int, first: int, rows: 
         strip(vectors, rows, keys, other, 4 * BLOCK, queries, 4 * padded, place, scores_stride, size, 0)
     for row in range(rows):
         own = scores + scores_stride * row
-        for place in range(seen, blocks * BLOCK):
+        for place in range(position + row // heads + 1, blocks * BLOCK):
             mem.store(own + 4 * place, numba.float32(-math.inf))
         most = v.largest(own, 2 * blocks)
         total = v.exponentiate(own, 2 * blocks, most)
@@ -305,31 +312,50 @@ def attend(p: Any, m: Any, layer: int, token: int, head: int, first: int, rows: 
                 vectors, rows, columns, columns + 128, 4 * padded, scores + 128 * number, scores_stride,
                 gathered + 4 * part, 4 * padded, here, number,
             )  # fmt: skip
-    start, width = tile_of(token, p[TOKENS])
-    target = p[GATHERED] + 4 * start * p[HEADS] * size + 4 * (token - start)
     for row in range(rows):
+        own_token = token + row // heads
+        start, width = tile_of(own_token, p[TOKENS])
+        target = p[GATHERED] + 4 * start * p[HEADS] * size + 4 * (own_token - start)
         share = mem.load(queries + 4 * padded * row)
         for k in range(size):
             value = mem.load(gathered + 4 * (padded * row + k)) * share
-            mem.store(target + 4 * width * ((first + row) * size + k), value)
+            mem.store(target + 4 * width * ((first + row % heads) * size + k), value)
+
+
+@compiled
+def power_below(number: int) -> int:
+    """Return the largest of 4, 2 and 1 that is not above `number`."""
+    return 4 if number >= 4 else (2 if number >= 2 else 1)
 
 
 @compiled
 def attend_all(p: Any, m: Any, layer: int, thread: int) -> None:
-    """Let this thread's share of tokens and heads gather from the cache."""
+    """Let this thread's share of tokens and heads gather from the cache: heads of a group and tokens of a text at once.
+
+    Four rows that read the same keys take little longer than one, which waits for its own sums.
+    """
     tokens, heads, threads = p[TOKENS], p[KV_HEADS], p[THREADS]
     group = p[HEADS] // heads
-    together = min(HEADS_AT_ONCE, group)
+    together = power_below(min(ROWS_AT_ONCE, group))
     while together > 1 and tokens * heads * ((group + together - 1) // together) < 2 * threads:
-        together = (together + 1) // 2
+        together //= 2
+    spans = ROWS_AT_ONCE // together  # tokens at once
     parts = (group + together - 1) // together
-    for item in range(thread, tokens * heads * parts, threads):
-        token, head, part = item // (heads * parts), item // parts % heads, item % parts
-        first, end = part * together, min(group, (part + 1) * together)
-        while first < end:
-            rows = 4 if end - first >= 4 else (2 if end - first >= 2 else 1)
-            attend(p, m, layer, token, head, head * group + first, rows, thread)
-            first += rows
+    for item in range(thread, (tokens + spans - 1) // spans * heads * parts, threads):
+        token, head, part = item // (heads * parts) * spans, item // parts % heads, item % parts
+        end = min(tokens, token + spans)
+        while token < end:
+            span = 1
+            table = mem.load_int64(p[TABLES] + 8 * token)
+            while token + span < end and mem.load_int64(p[TABLES] + 8 * (token + span)) == table:
+                span += 1
+            span = power_below(span)
+            first, last = part * together, min(group, (part + 1) * together)
+            while first < last:
+                count = power_below(last - first)
+                attend(p, m, layer, token, span, head, head * group + first, count, thread)
+                first += count
+            token += span
 
 
 @compiled
