@@ -7,9 +7,11 @@ same to the bit with any number, so it may change from step to step.
 
 from __future__ import annotations
 
-SLOWNESS = 0.3  # share that a new time has in a running mean
+from collections import deque
+
 DISTURBED = 1.5  # times the best time of all threads, from which one alone is tried
 AGAIN = 32  # steps of one thread, after which all are tried again
+TRIES = 3  # steps of all threads in a row, the best of which counts: the first has to wake them
 
 
 class Pace:
@@ -21,36 +23,43 @@ class Pace:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._mean = {1: 0.0, threads: 0.0}  # seconds, 0 where not known
+        self._seconds: dict[int, deque[float]] = {1: deque(maxlen=TRIES), threads: deque(maxlen=TRIES)}
         self._best = 0.0  # of all threads
-        self._alone = False
-        self._since = 0  # steps since the other number was tried
+        self._usual = threads
+        self._tried = 0  # steps that are left of a try of the other number
+        self._since = 0  # steps since the last try
 
     def choose(self) -> int:
         """Return how many threads the next step should have."""
         if self.threads == 1:
             return 1
+        other = 1 if self._usual == self.threads else self.threads
+        if self._tried:
+            return other
         self._since += 1
-        everyone, alone = self._mean[self.threads], self._mean[1]
-        if self._alone:
-            if self._since >= AGAIN:
-                self._since = 0
-                return self.threads
-            return 1
-        untried = everyone > 0 and alone == 0 and self._since > 2
-        disturbed = everyone > DISTURBED * self._best and self._since >= 4
-        if untried or disturbed:
-            self._since = 0
-            return 1
-        return self.threads
+        if self._to_be_tried():
+            self._seconds[other].clear()
+            self._tried, self._since = (1 if other == 1 else TRIES), 0
+            return other
+        return self._usual
 
     def took(self, threads: int, seconds: float) -> None:
         """Take note of the time of a step."""
-        before = self._mean[threads]
-        fresh = before == 0 or (threads == 1) is not self._alone  # a try counts by itself
-        self._mean[threads] = seconds if fresh else before + SLOWNESS * (seconds - before)
+        self._seconds[threads].append(seconds)
         if threads == self.threads:
-            self._best = min(self._best, seconds) if self._best else seconds
-            self._best *= 1.001  # what was possible once may not be any more
-        if self.threads > 1 and self._mean[1] and self._mean[self.threads]:
-            self._alone = self._mean[1] < self._mean[self.threads]
+            # What was possible once may not be any more.
+            self._best = min(self._best * 1.001, seconds) if self._best else seconds
+        if self._tried:
+            self._tried -= 1
+            if not self._tried:
+                alone, everyone = min(self._seconds[1]), min(self._seconds[self.threads])
+                self._usual = 1 if alone < everyone else self.threads
+
+    def _to_be_tried(self) -> bool:
+        if self._usual == 1:
+            return self._since >= AGAIN
+        everyone = self._seconds[self.threads]
+        if len(everyone) < TRIES:
+            return False
+        disturbed = min(everyone) > DISTURBED * self._best and self._since > TRIES
+        return disturbed or not self._seconds[1]
