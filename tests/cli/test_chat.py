@@ -83,6 +83,11 @@ def test_the_text_of_each_template(run: Path) -> None:
         assert (code, out) == (0, f"{first}\n{second}\n{text}\n")
 
 
+def test_in_plain_text_the_model_may_begin(run: Path) -> None:
+    (answer,) = answers(run, "", template="plain")
+    assert answer
+
+
 def test_in_plain_text_an_empty_line_lets_the_model_go_on(run: Path) -> None:
     words = (*SHORT, "--template", "plain")
     first, second = answers(run, "abc", "", template="plain")

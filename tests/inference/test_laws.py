@@ -300,10 +300,12 @@ def test_a_cancelled_text_keeps_what_was_written_and_gives_its_room_back(
 
 def test_more_than_may_wait_is_refused(make_language: Make) -> None:
     engine = make_language(settings=InferenceSettings(max_rows=1, max_waiting=2)).engine
-    streams = [engine.submit("a", GREEDY) for _ in range(2)]
-    with pytest.raises(UsageError, match="max_waiting = 2"):
+    with pytest.raises(UsageError, match="max_waiting = 3"):
+        engine.submit("b", GREEDY.model_copy(update={"num_samples": 4}))
+    streams = [engine.submit("a", GREEDY) for _ in range(3)]
+    with pytest.raises(UsageError, match="max_waiting = 3"):
         engine.submit("b", GREEDY)
-    assert [stream.result()[0].finish for stream in streams] == ["length", "length"]
+    assert [stream.result()[0].finish for stream in streams] == ["length"] * 3
     assert engine.submit("b", GREEDY).result()
 
 
@@ -317,8 +319,18 @@ def test_a_text_that_is_not_to_slide_ends_where_the_context_does(make_language: 
     assert slid.finish == "length"
 
 
-def test_a_damaged_model_is_told_and_the_engine_goes_on(make_language: Make) -> None:
-    language = make_language()
+def test_other_weights_find_nothing_of_what_the_ones_before_have_read(make_language: Make) -> None:
+    language, prompt = make_language(), "It was the best of times, it was the worst of times"
+    language.generate(prompt, GREEDY)
+    with torch.no_grad():
+        for parameter in language.model.parameters():
+            parameter.mul_(1.1)
+    assert language.generate(prompt, GREEDY) == language.generate(prompt, GREEDY, use_cache=False)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_damaged_model_is_told_and_the_engine_goes_on(make_language: Make, alone: bool) -> None:
+    language = make_language(64, settings=InferenceSettings(step_tokens=4 if alone else 64))
     weights = language.model.model.embed_tokens.weight
     sound = language.generate("abc", GREEDY)
     with torch.no_grad():

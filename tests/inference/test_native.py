@@ -1,5 +1,6 @@
 """Compiled steps: the sums of PyTorch, in one order, whatever is computed beside them."""
 
+import gc
 import random
 import threading
 import time
@@ -157,3 +158,25 @@ def test_an_interrupt_leaves_the_threads_in_step(before: bool) -> None:
         whole(steps, tokens, [0, 1, 2])
     assert np.array_equal(whole(steps, tokens, [0, 1, 2]), expected)
     steps.close()
+
+
+def test_a_row_that_is_no_number_leaves_nothing_behind() -> None:
+    model = make({"vocab_size": 50, "hidden_size": 48, "num_heads": 4})
+    sound = texts(model, 1, 0)[0]
+    damaged = [token if token != 7 else 8 for token in sound]
+    with torch.no_grad():
+        model.model.embed_tokens.weight[7] = float("nan")
+    steps = native(model, 2)
+    expected = whole(steps, damaged, [0, 1, 2])
+    assert not np.isnan(expected[:, :7]).any()
+    assert np.isnan(whole(steps, [7, *damaged[1:]], [0, 1, 2])).any()
+    assert np.array_equal(whole(steps, damaged, [0, 1, 2])[:, :7], expected[:, :7])
+
+
+def test_a_model_that_nobody_holds_takes_its_threads_along() -> None:
+    before = threading.active_count()
+    steps = native(make(SHAPES[0]), 3)
+    whole(steps, [1, 2, 3], [0])
+    del steps
+    gc.collect()
+    assert threading.active_count() == before

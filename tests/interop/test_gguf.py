@@ -23,6 +23,7 @@ from quire.inference.settings import SamplingSettings
 from quire.interop.gguf import GGUF_TYPES, export_gguf, splitter_name, write_gguf
 from quire.interop.huggingface import save_model_folder
 from quire.model.config import ModelConfig
+from quire.model.quantization import load_weights
 from quire.model.transformer import Transformer
 from quire.tokens.tokenizer import Tokenizer
 
@@ -245,6 +246,14 @@ def test_a_folder_that_may_not_be_written_is_said(tmp_path: Path) -> None:
             write_gguf(tmp_path / "closed" / "model.gguf", model, BPE, "f32", name="closed")
     finally:
         os.seteuid(me)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_integers_are_not_taken_for_numbers(tmp_path: Path, kind: str) -> None:
+    run, model = made(tmp_path)
+    with pytest.raises(UsageError, match=f"the weights are {kind}"):
+        write_gguf(tmp_path / "model.gguf", load_weights(model, kind), BPE, "f32", name="run")
+    assert not (tmp_path / "model.gguf").exists()
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def ended_by_ctrl_c(stream: Stream) -> Iterator[Interrupted]:
             row.cancelled = True
         signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, end)
+    if before != signal.SIG_IGN:  # as under nohup: then it is meant to go on
+        signal.signal(signal.SIGINT, end)
     try:
         yield interrupted
     finally:

@@ -65,12 +65,8 @@ class BlockPool:
         if not self._free:
             if not self._idle:
                 return None
-            node = next(iter(self._idle))
-            del self._idle[node]
-            if node.parent is not None:
-                del node.parent.children[node.tokens]
             self.evicted += 1
-            return node.block
+            return self.take_idle()
         return self._free.pop()
 
     def give(self, block: int) -> None:
@@ -91,6 +87,20 @@ class BlockPool:
             self.give(block)
         self._hold(node)
         return node
+
+    def forget(self) -> None:
+        """Give all blocks back that nobody holds, so that no text finds them."""
+        while self._idle:
+            block = self.take_idle()
+            self._free.append(block)
+
+    def take_idle(self) -> int:
+        """Take the block out of the tree that was not used for longest."""
+        node = next(iter(self._idle))
+        del self._idle[node]
+        if node.parent is not None:
+            del node.parent.children[node.tokens]
+        return node.block
 
     def let_go(self, nodes: Sequence[Node]) -> None:
         """No longer hold nodes, given from the beginning of the text to its end."""

@@ -21,6 +21,7 @@ PREFERRED = b'"}])>,:;@./-_=<[{( 0123456789nulltrefabcdghijkmopqsvwxyzABCDEFGHIJ
 DIGITS_FIRST = b"}],0123456789" + PREFERRED
 LONGEST_PIECE = 16  # bytes of a token that a completion is made of: longer ones are rare
 MOST_BYTES = 50_000
+MOST_WORK = 500_000  # bytes that are checked while a completion is made shorter: a second at most
 MOST_SUFFIXES = 12  # of the old completion are tried after a token
 MOST_LITERALS = 200
 
@@ -160,10 +161,13 @@ class Completer:
 
     def _shrunk(self, matcher: LLMatcher, text: bytes) -> bytes:
         """Leave out of a completion what can be left out, larger parts first."""
-        size = len(text) // 2
+        size, work = len(text) // 2, 0
         while size:
             begin = 0
             while begin < len(text):
+                work += len(text)
+                if work > MOST_WORK:
+                    return text
                 shorter = text[:begin] + text[begin + size :]
                 if self._completes(matcher, [self._vocabulary.ids[bytes([byte])] for byte in shorter]):
                     text = shorter

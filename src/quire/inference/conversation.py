@@ -131,7 +131,8 @@ class Conversation:
         if sampling.json_schema is not None or sampling.regex is not None:  # the text ends where it is complete
             sampling = sampling.model_copy(update={"stop": ()})
         self._asked += 1
-        return self.language.engine.submit([*self._shown(), *opening], sampling)
+        text = [*self._shown(), *opening] or [self.language.tokenizer.end_of_text]
+        return self.language.engine.submit(text, sampling)
 
     def take(self, message: str, stream: Stream) -> Turn:
         """Add the turn that a stream has answered, whole or not, and return it."""

@@ -31,7 +31,6 @@ from quire.tokens.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from quire.inference.constraint import Constraint
 
-DAMAGED = QuireError("the model gave scores that are no numbers (nan): its weights are damaged")
 PATIENCE = 0.05  # seconds that a reader of a stream waits before it looks whether the engine's thread still lives
 
 
@@ -40,6 +39,10 @@ class Executor(Protocol):
 
     config: ModelConfig
     blocks: int  # of 32 positions, that the cache has
+
+    @property
+    def version(self) -> int:
+        """Another number where the weights are others: what was read with those before is not what these would read."""
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Read the tokens of `batch` into the cache and return the logits (wanted, V), until the next step."""
@@ -77,6 +80,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._stepping = False
+        self._version = executor.version
 
     # Requests
 
@@ -95,16 +99,18 @@ class Engine:
         constraint = _constraint(sampling, self.tokenizer)
         if constraint is not None:
             constraint.require(sampling.max_tokens)
-        stream = Stream(self)
-        rows = [row for tokens in self._tokenized(prompt) for row in self._begin(stream, tokens, sampling, constraint)]
-        for index, row in enumerate(rows):
-            row.index = index
-        queued = len(self._arrived) + len(self.scheduler.waiting)
-        if queued and queued + len(rows) > self.settings.max_waiting:
+        prompts = self._tokenized(prompt)
+        here = len(self._arrived) + len(self.scheduler.waiting) + len(self.scheduler.running)
+        most, more = self.settings.max_rows + self.settings.max_waiting, len(prompts) * sampling.num_samples
+        if here + more > most:
             raise UsageError(
-                f"{queued} texts wait and {len(rows)} more would be over max_waiting = {self.settings.max_waiting}",
+                f"{here} texts are written or wait, and {more} more are over max_rows + max_waiting = {most}",
                 hint="Try again when some are complete",
             )
+        stream = Stream(self)
+        rows = [row for tokens in prompts for row in self._begin(stream, tokens, sampling, constraint)]
+        for index, row in enumerate(rows):
+            row.index = index
         stream.open(rows)
         self._arrived.extend(rows)
         with self._news:
@@ -167,21 +173,26 @@ class Engine:
                 self._stepping = False
 
     def _step(self) -> bool:
-        self._arrive()
-        self._drop_cancelled()
-        batch, plan = self.scheduler.schedule()
-        if not plan:
-            return bool(self.scheduler.running or self.scheduler.waiting)
+        plan: list[Reading] = []
         try:
+            self._arrive()
+            self._drop_cancelled()
+            version = self.executor.version
+            if version != self._version:
+                self._version = version
+                self.scheduler.forget()
+            batch, plan = self.scheduler.schedule()
+            if not plan:
+                return bool(self.scheduler.running or self.scheduler.waiting)
             began = time.perf_counter()
             logits = self.executor.step(batch)
             if all(reading.count == 1 for reading in plan):
                 self.scheduler.worth.took(len(batch.token_ids), time.perf_counter() - began)
             self._write(plan, logits)
         except BaseException as error:
-            for reading in plan:
-                if reading.row.state is State.RUNNING:
-                    self._fail(reading.row, error)
+            for row in [reading.row for reading in plan] or list(self.scheduler.running):
+                if row.state is State.RUNNING:
+                    self._fail(row, error)
             raise
         self.steps += 1
         self.tokens_read += len(batch.token_ids)
@@ -222,10 +233,8 @@ class Engine:
 
     def _choices(self, logits: torch.Tensor, active: list[tuple[Reading, int]]) -> Sequence[Choice | QuireError]:
         """Choose for each row; where one row cannot be chosen for, the others do not suffer."""
-        numbers = [False] * len(active)
-        if len(active) > 1 and _holds_nan(logits):  # a row alone is told of by `choose`
-            numbers = logits.isnan().any(-1).tolist()
-        told: list[Choice | QuireError] = [DAMAGED] * len(active)
+        numbers = logits.isnan().any(-1).tolist() if active and _holds_nan(logits) else [False] * len(active)
+        told: list[Choice | QuireError] = [_damaged() for _ in active]
         sound = [place for place, damaged in enumerate(numbers) if not damaged]
         if sound:
             own = logits if len(sound) == len(active) else logits[sound]
@@ -258,8 +267,7 @@ class Engine:
     def _fail(self, row: Row, error: BaseException) -> None:
         row.finish = Finish.ERROR
         self.scheduler.end(row)
-        row.stream.put(row, "")
-        row.stream.fail(error)
+        row.stream.fail(row, error)
 
     def _arrive(self) -> None:
         while self._arrived:
@@ -325,6 +333,10 @@ class Engine:
             )
             rows.append(row)
         return rows
+
+
+def _damaged() -> QuireError:
+    return QuireError("the model gave scores that are no numbers (nan): its weights are damaged")
 
 
 def _holds_nan(logits: torch.Tensor) -> bool:

@@ -40,8 +40,14 @@ class TorchExecutor:
         self.values = torch.zeros(shape, device=self.device, dtype=weight.dtype)
         self._steps: dict[tuple[int, int], RecordedStep] = {}
 
+    @property
+    def version(self) -> int:
+        """Return how often the weights were changed in place."""
+        return sum(tensor._version for tensor in (*self.model.parameters(), *self.model.buffers()))
+
     def step(self, batch: Batch) -> torch.Tensor:
         """Read a batch; see `Executor.step`."""
+        self._clear([batch.tables[row][position // BLOCK] for row, position in self._begun(batch)])
         ends = [place for place, row in enumerate(batch.rows) if batch.rows[place + 1 : place + 2] != [row]]
         begins = [0, *(end + 1 for end in ends[:-1])]
         wanted = set(batch.wanted)
@@ -63,6 +69,16 @@ class TorchExecutor:
 
     def close(self) -> None:
         """Give back what it holds: nothing that needs it."""
+
+    def _begun(self, batch: Batch) -> list[tuple[int, int]]:
+        """Return the rows and positions that begin a block."""
+        return [(row, at) for row, at in zip(batch.rows, batch.positions, strict=True) if at % BLOCK == 0]
+
+    def _clear(self, blocks: list[int]) -> None:
+        """Empty blocks that are written anew: what is hidden in them counts nothing, unless it is no number."""
+        if blocks:
+            self.keys[:, blocks] = 0
+            self.values[:, blocks] = 0
 
     def _read(self, number: int, span: range, batch: Batch) -> torch.Tensor:
         """Read several tokens of one row; return what each gives, (T, D)."""
@@ -145,6 +161,7 @@ class UncachedExecutor:
 
     def __init__(self, model: Transformer, blocks: int) -> None:
         self.model, self.config, self.blocks = model, model.config, blocks
+        self.version = 0  # nothing is kept
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Read a batch; see `Executor.step`."""
@@ -172,6 +189,7 @@ class NativeExecutor:
 
     def __init__(self, native: NativeModel) -> None:
         self.native, self.config, self.blocks = native, native.config, native.blocks
+        self.version = 0  # its copy of the weights stays as it is
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Read a batch; see `Executor.step`."""

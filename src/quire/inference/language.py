@@ -101,7 +101,7 @@ class LanguageModel:
         """
         if sampling is not None and sampling.num_samples != 1:
             raise UsageError(f"num_samples = {sampling.num_samples}: one text can be streamed at a time")
-        return _texts(self.start(prompt, sampling, use_cache=use_cache))
+        return _texts(self, prompt, sampling, use_cache)
 
     def start(
         self, prompt: str | Sequence[str], sampling: SamplingSettings | None = None, *, use_cache: bool = True
@@ -215,7 +215,9 @@ def load(
         raise FormatError(error.what, where=folder) from None
 
 
-def _texts(stream: Stream) -> Iterator[str]:
-    with stream:
+def _texts(
+    language: LanguageModel, prompt: str, sampling: SamplingSettings | None, use_cache: bool
+) -> Iterator[str]:  # fmt: skip
+    with language.start(prompt, sampling, use_cache=use_cache) as stream:  # when the first piece is asked for
         for piece in stream:
             yield piece.text

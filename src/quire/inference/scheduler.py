@@ -74,7 +74,8 @@ class Scheduler:
             for row in list(self.running):
                 if row.state is not State.RUNNING or (row.unread == 1) is not writing or not left:
                     continue
-                guessed = self._guess(row, left - 1) if writing else []
+                others = sum(other.unread == 1 and other not in planned for other in self.running) if writing else 0
+                guessed = self._guess(row, left - others) if writing else []  # each text comes before any guess
                 count = min(row.unread, left)
                 if self._make_room(row, row.computed + count + len(guessed), planned):
                     left -= _plan(batch, plan, row, count, guessed)
@@ -157,6 +158,12 @@ class Scheduler:
         if row.state is State.RUNNING:
             row.settle(self.pool)
             row.slide(self.context, self.pool)
+
+    def forget(self) -> None:
+        """Forget all that was read: the weights are others. Texts that go on are read again, from their beginning."""
+        for row in self.running:
+            row.release(self.pool)
+        self.pool.forget()
 
     def end(self, row: Row) -> None:
         """Take a row out, whatever it was doing; others may find in the cache what it read."""

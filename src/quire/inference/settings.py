@@ -74,7 +74,7 @@ class SamplingSettings(Settings):
     """Strings that end the text when they appear; they are not part of it."""
     beyond_context: Literal["slide", "stop"] = "slide"
     """What happens where a text outgrows the context: slide = the model goes on with its last half, stop = it ends."""
-    num_samples: int = Field(default=1, ge=1)
+    num_samples: int = Field(default=1, ge=1, le=4096)
     """How many texts to write for each prompt, each with random numbers of its own."""
     logprobs: int | None = Field(default=None, ge=0, le=20)
     """Tell the log-probability of each written token and of so many of the likeliest in its place; 0: its own only."""

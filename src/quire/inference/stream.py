@@ -66,9 +66,10 @@ class Stream:
     def __next__(self) -> Piece:
         self._begin()
         while True:
+            done = self.done  # before the pieces: the last one comes before the end
             if self._pieces:
                 return self._pieces.popleft()
-            if self.done:
+            if done:
                 self._raise()
                 raise StopIteration
             self._engine.advance(self)
@@ -85,9 +86,10 @@ class Stream:
         try:
             while True:
                 event.clear()
+                done = self.done
                 if self._pieces:
                     return self._pieces.popleft()
-                if self.done:
+                if done:
                     self._raise()
                     raise StopAsyncIteration
                 await event.wait()
@@ -129,10 +131,10 @@ class Stream:
         if text or self.done:
             self._tell()
 
-    def fail(self, error: BaseException) -> None:
-        """Let whoever reads the stream know of an error; for the engine."""
+    def fail(self, row: Row, error: BaseException) -> None:
+        """End a row by an error, of which whoever reads the stream is told; for the engine."""
         self._error = error
-        self._tell()
+        self.put(row, "")
 
     def wait(self, seconds: float) -> None:
         """Wait for news from another thread; for the engine."""

@@ -110,6 +110,12 @@ def write_gguf(
     """
     import gguf
 
+    if model.weights_kind != "float32":
+        raise UsageError(
+            f"the weights are {model.weights_kind}, and GGUF has other roundings",
+            where=where,
+            hint="Export the run in float32 that they were made from, with --type q8_0 for 8 bits",
+        )
     config = model.config
     architecture = "qwen3" if config.qk_norm else "llama"
     writer = gguf.GGUFWriter(None, architecture)

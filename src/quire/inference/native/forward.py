@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, cast
 
 import numba
@@ -61,7 +63,8 @@ def _compile(sources: str) -> Any:
     options: Any = {"nogil": True, "error_model": "numpy", "boundscheck": False}
     try:
         return numba.njit(signature, cache=True, **options)(run)
-    except RuntimeError:  # nowhere to keep what was compiled
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, AttributeError, ValueError):
+        # Nowhere to keep what was compiled, no room there, or something damaged: it is compiled for this process alone.
         return numba.njit(signature, **options)(run)
 
 
@@ -194,9 +197,15 @@ class NativeModel:
         for place, number in numbers.items():
             self._program[place] = number
         self._turn = 0
-        self._bells = [threading.Event() for _ in range(threads - 1)]
+        # Not events: an exception of Ctrl-C within an event's lines leaves its lock taken; this queue has no lines.
+        self._bells: list[SimpleQueue[None]] = [SimpleQueue() for _ in range(threads - 1)]
         self._workers = [
-            threading.Thread(target=self._work, args=(thread,), name=f"quire-{thread}", daemon=True)
+            threading.Thread(
+                target=_work,  # and no method: a thread that holds the model would keep it for ever
+                args=(self._run, self._program, self._layers, self._counters, self._bells[thread - 1], thread),
+                name=f"quire-{thread}",
+                daemon=True,
+            )
             for thread in range(1, threads)
         ]
         for worker in self._workers:
@@ -224,6 +233,7 @@ class NativeModel:
             tables: for each row the blocks that hold its positions, 32 each.
             wanted: numbers of the tokens, in 0 to N - 1, after which logits are asked for.
         """
+        self._complete()
         count, asked = len(token_ids), len(wanted)
         self._token_ids[:count] = token_ids
         self._positions[:count] = positions
@@ -240,10 +250,8 @@ class NativeModel:
             if threads > 1:
                 self._call(threads)
             self._run(self._program, self._layers, self._counters.ctypes.data, 0, 0)
-        except BaseException:  # Ctrl-C, after the others were called: they stand at the first barrier
-            if self._counters[DONE] != self._counters[GO]:
-                self._ring()
-                self._run(self._program, self._layers, self._counters.ctypes.data, 0, 0)
+        except BaseException:  # Ctrl-C
+            self._complete()
             raise
         pace.took(threads, time.perf_counter() - began)
         return self._logits[:asked, : self.config.vocab_size]
@@ -251,6 +259,7 @@ class NativeModel:
     def close(self) -> None:
         """End the threads."""
         if self._workers:
+            self._complete()
             self._counters[STOP] = 1
             self._call(1)
             for worker in self._workers:
@@ -259,6 +268,12 @@ class NativeModel:
 
     def __del__(self) -> None:
         self.close()
+
+    def _complete(self) -> None:
+        """Take the step that others were called for and that was left: they stand at its first barrier."""
+        if self._counters[DONE] != self._counters[GO]:
+            self._ring()
+            self._run(self._program, self._layers, self._counters.ctypes.data, 0, 0)
 
     def _call(self, threads: int) -> None:
         """Let the other threads, those of a number below `threads`, begin what the program says."""
@@ -270,7 +285,7 @@ class NativeModel:
         """Wake the threads that sleep."""
         for thread, bell in enumerate(self._bells, 1):
             if self._counters[ASLEEP + 8 * thread]:
-                bell.set()
+                bell.put(None)
 
     def _pack(self, model: Transformer) -> npt.NDArray[np.int64]:
         layers = np.zeros((self.config.num_layers + 2, k.LAYER_SIZE), np.int64)
@@ -312,14 +327,13 @@ class NativeModel:
     def _round(size: int) -> int:
         return -(-size // v.PANEL) * v.PANEL
 
-    def _work(self, thread: int) -> None:
-        """The life of a thread: it looks for work for a while, then sleeps until it is called."""
-        counters, bell, asleep = self._counters, self._bells[thread - 1], ASLEEP + 8 * thread
-        address, turn, run = counters.ctypes.data, 0, self._run
-        while not counters[STOP]:
-            turn = run(self._program, self._layers, address, thread, turn)
-            counters[asleep] = 1
-            if counters[GO] == turn and not counters[STOP]:
-                bell.wait()
-            bell.clear()
-            counters[asleep] = 0
+
+def _work(run: Any, program: Any, layers: Any, counters: Any, bell: SimpleQueue[None], thread: int) -> None:
+    """The life of a thread: it looks for work for a while, then sleeps until it is called."""
+    address, turn, asleep = counters.ctypes.data, 0, ASLEEP + 8 * thread
+    while not counters[STOP]:
+        turn = run(program, layers, address, thread, turn)
+        counters[asleep] = 1
+        if counters[GO] == turn and not counters[STOP]:
+            bell.get()
+        counters[asleep] = 0

@@ -389,7 +389,10 @@ def forward(p: Any, layers: Any, thread: int) -> None:
     tokens, threads, barrier = p[TOKENS], p[THREADS], p[BARRIER]
     for token in range(thread, tokens, threads):
         number = mem.load_int32(p[TOKEN_IDS] + 4 * token)
-        embed(p, layers[p[LAYERS]], number, p[RESIDUAL] + token * p[STRIDE])
+        target = p[RESIDUAL] + token * p[STRIDE]
+        embed(p, layers[p[LAYERS]], number, target)
+        for k in range(p[WIDTH], p[STRIDE] // 4):  # the products add to what fills a row up: no damage may stay there
+            mem.store(target + 4 * k, numba.float32(0.0))
     wait_for_all(barrier, threads)
     for layer in range(p[LAYERS]):
         m = layers[layer]
