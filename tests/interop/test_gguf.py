@@ -250,7 +250,7 @@ def test_a_folder_that_may_not_be_written_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["int8", "int4"])
 def test_integers_are_not_taken_for_numbers(tmp_path: Path, kind: str) -> None:
-    run, model = made(tmp_path)
+    _, model = made(tmp_path)
     with pytest.raises(UsageError, match=f"the weights are {kind}"):
         write_gguf(tmp_path / "model.gguf", load_weights(model, kind), BPE, "f32", name="run")
     assert not (tmp_path / "model.gguf").exists()

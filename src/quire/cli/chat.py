@@ -197,7 +197,8 @@ class Chat:
     def save(self, rest: str) -> None:
         path = _path(rest, "/save")
         self.conversation.save(path)
-        note(f"{len(self.conversation.turns)} turns written to {path}")
+        turns = len(self.conversation.turns)
+        note(f"{turns} turn{'' if turns == 1 else 's'} written to {path}")
 
     def load(self, rest: str) -> None:
         path = _path(rest, "/load")
