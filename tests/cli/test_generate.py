@@ -207,9 +207,12 @@ def test_weights_threads_guesses_and_backends(run_folder: Path) -> None:
 def test_ctrl_c_keeps_what_was_written(run_folder: Path, words: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "quire", "generate", str(run_folder), "Call", "--max-tokens", "10000000"]
     command += ["--seed", "1", "--ignore-eos", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # Without a buffer: what `read` had taken into one would be lost to `communicate`.
+    with subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
-        begun = process.stdout.read(100)
+        begun = b""
+        while len(begun) < 100:
+            begun += process.stdout.read(100) or b""
         process.send_signal(signal.SIGINT)
         rest, err = process.communicate()
     out = (begun + rest).decode()

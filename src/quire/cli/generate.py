@@ -143,14 +143,17 @@ def _heads(prompts: int, samples: int) -> list[str]:
 def _in_order(writing: Stream, heads: Sequence[str]) -> Iterator[str]:
     """Yield the texts one below the other, each as it comes once those before it are complete."""
     waiting: list[list[str]] = [[] for _ in heads]
+    come = [0] * len(heads)  # pieces of each, of which some may come after its end is known
     shown = 0
     yield heads[0]
     for piece in writing:
         waiting[piece.row].append(piece.text)
+        come[piece.row] += 1
         while True:
             yield "".join(waiting[shown])
             waiting[shown].clear()
-            if writing.rows[shown].finish is None or shown + 1 == len(heads):
+            row = writing.rows[shown]
+            if row.finish is None or come[shown] < len(row.shown) or shown + 1 == len(heads):
                 break
             shown += 1
             yield f"\n{heads[shown]}"
