@@ -185,7 +185,7 @@ class Engine:
             if not plan:
                 return bool(self.scheduler.running or self.scheduler.waiting)
             began = time.perf_counter()
-            logits = self.executor.step(batch)
+            logits = self.executor.step(batch).float()  # of models in 16 bits too
             if all(reading.count == 1 for reading in plan):
                 self.scheduler.worth.took(len(batch.token_ids), time.perf_counter() - began)
             self._write(plan, logits)
