@@ -47,7 +47,7 @@ from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.interop.huggingface import save_model_folder
 from quire.model.config import ModelConfig
 from quire.model.folder import read_config
-from quire.model.size import count_parameters, parts
+from quire.model.size import cache_bytes, count_parameters, reading_flops
 from quire.training.machine import cpu_name, product_rate
 
 BATCHES = (1, 2, 4, 8, 16)
@@ -163,7 +163,7 @@ def machine(language: LanguageModel, rounds: int) -> Numbers:
     middle = PROMPT + WRITTEN // 2  # position, on average
     a_token = weight + middle * cache_bytes(config)
     same, large = (torch.ones(size // 4) for size in (weight, LARGE))
-    operations = prompt_operations(config, READ)
+    operations = reading_flops(config, READ)
     measures = {
         "decode": lambda: a_token * write_rate(language, 1),
         "same": lambda: read_rate(same),
@@ -198,19 +198,6 @@ def read_rate(array: torch.Tensor) -> float:
         array.sum()
         times.append(time.perf_counter() - began)
     return 4 * array.numel() / min(times)
-
-
-def cache_bytes(config: ModelConfig) -> int:
-    """Return the bytes of the cache that a position takes: keys and values of all layers in float32."""
-    return 2 * 4 * config.num_layers * config.num_kv_heads * config.head_dim
-
-
-def prompt_operations(config: ModelConfig, tokens: int) -> int:
-    """Return the multiplications and additions that read a prompt; the head scores its last token alone."""
-    per_token = {part.name: part.flops for part in parts(config, 1)}
-    head = per_token.pop("head")
-    scores = per_token.pop("attention scores")  # for each position that a token sees
-    return tokens * sum(per_token.values()) + scores * tokens * (tokens + 1) // 2 + head
 
 
 def weight_bytes(language: LanguageModel) -> int:

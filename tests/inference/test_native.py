@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quire.inference.language import why_not_native
-from quire.inference.native.forward import NativeModel
+from quire.inference.native.forward import ASLEEP, NativeModel
 from quire.model.config import ModelConfig
 from quire.model.quantization import load_weights
 from quire.model.transformer import Transformer
@@ -124,7 +124,8 @@ def test_threads_sleep_between_steps_and_end_with_the_model() -> None:
     assert threading.active_count() == before + 2
     tokens = texts(model, 1, 0)[0]
     first = whole(steps, tokens, [0, 1, 2])
-    time.sleep(0.1)  # longer than a thread looks for work
+    while not all(steps._counters[ASLEEP + 8 * thread] for thread in (1, 2)):  # they look for work for a while
+        time.sleep(0)
     assert np.array_equal(whole(steps, tokens, [0, 1, 2]), first)
     steps.close()
     assert threading.active_count() == before

@@ -8,9 +8,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from quire.model import attention
+from quire.model.cache import KVCache
 from quire.model.config import ModelConfig
 from quire.model.rotary import rotary_tables
-from quire.model.size import count_flops, count_parameters, parts, size_table
+from quire.model.size import cache_bytes, count_flops, count_parameters, parts, reading_flops, size_table
 from quire.model.transformer import Transformer
 
 Make = Callable[..., Transformer]
@@ -48,6 +49,22 @@ def test_the_size_table_adds_up(make_model: Make) -> None:
     assert f"{count_parameters(config):,}" in table
     assert f"{count_flops(config, 24):,}" in table
     assert all(part.name in table for part in parts(config, 24))
+
+
+def test_what_a_prompt_takes_to_read_does_not_depend_on_how_it_is_cut(make_model: Make) -> None:
+    config = make_model().config
+    each = {part.name: part.flops for part in parts(config, 1)}
+    head, scores = each["head"], each["attention scores"]
+    # A row of 10, as training counts it, without the half that nobody sees and with the head once.
+    whole = 10 * count_flops(config, 10) - 9 * head - 100 * scores + 55 * scores
+    assert reading_flops(config, 10) == whole
+    assert reading_flops(config, 4) + reading_flops(config, 6, 4) == whole + head
+
+
+def test_bytes_of_the_cache_are_those_of_a_cache(make_model: Make) -> None:
+    config = make_model(num_kv_heads=2).config
+    cache = KVCache(config, 1, capacity=7)
+    assert 7 * cache_bytes(config) == cache.keys.nbytes + cache.values.nbytes
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])

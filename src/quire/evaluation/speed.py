@@ -16,6 +16,7 @@ from quire.inference.language import LanguageModel
 from quire.inference.settings import SamplingSettings
 from quire.inference.stream import Stream
 from quire.model.quantization import num_bytes
+from quire.model.size import cache_bytes, reading_flops
 
 BATCH = 16
 MOST_PROMPT = 512  # tokens
@@ -181,9 +182,9 @@ def measure_speed(
         weights=language.model.weights_kind,
         weight_bytes=weight_bytes,
         reading_bytes=min(weight_bytes, MEMORY_BYTES),
-        cache_bytes=_cache_bytes(language, before + written // 2),
-        token_flops=_flops(language, 1, before + written // 2),
-        prompt_flops=_flops(language, prompt, 0),
+        cache_bytes=cache_bytes(config) * (before + written // 2),
+        token_flops=reading_flops(config, 1, before + written // 2),
+        prompt_flops=reading_flops(config, prompt),
     )
     draw = random.Random(0)
     usual = torch.get_num_threads()
@@ -278,21 +279,6 @@ def _weight_bytes(language: LanguageModel) -> int:
     model = language.model
     table = 0 if model.config.tie_embeddings else num_bytes(model.model.embed_tokens)
     return num_bytes(model) - table
-
-
-def _cache_bytes(language: LanguageModel, position: int) -> int:
-    config = language.model.config
-    return 2 * 4 * config.num_layers * config.num_kv_heads * config.head_dim * position
-
-
-def _flops(language: LanguageModel, tokens: int, before: int) -> int:
-    """Return the operations of reading `tokens` after `before` others, scored once."""
-    config = language.model.config
-    heads, kv_heads = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-    matrices = config.hidden_size * (2 * heads + 2 * kv_heads + 3 * config.intermediate_size)
-    attended = tokens * before + tokens * (tokens + 1) // 2
-    layer = 2 * tokens * matrices + 4 * heads * attended
-    return config.num_layers * layer + 2 * config.hidden_size * config.vocab_size
 
 
 def _milliseconds(seconds: float) -> str:

@@ -233,16 +233,13 @@ class Engine:
 
     def _choices(self, logits: torch.Tensor, active: list[tuple[Reading, int]]) -> Sequence[Choice | QuireError]:
         """Choose for each row; where one row cannot be chosen for, the others do not suffer."""
-        numbers = logits.isnan().any(-1).tolist() if active and _holds_nan(logits) else [False] * len(active)
-        told: list[Choice | QuireError] = [_damaged() for _ in active]
-        sound = [place for place, damaged in enumerate(numbers) if not damaged]
-        if sound:
-            own = logits if len(sound) == len(active) else logits[sound]
-            for place, choice in zip(
-                sound, choose(own, [active[place][0].row.sampling for place in sound]), strict=True
-            ):
-                told[place] = choice
-        return told
+        states = [reading.row.sampling for reading, _ in active]
+        if not _holds_nan(logits):
+            return choose(logits, states)
+        damaged = logits.isnan().any(-1).tolist()
+        sound = [place for place, bad in enumerate(damaged) if not bad]
+        chosen = iter(choose(logits[sound], [states[place] for place in sound]))
+        return [_damaged() if bad else next(chosen) for bad in damaged]
 
     def _take(self, row: Row, choice: Choice) -> None:
         text = row.take(choice)

@@ -47,7 +47,8 @@ class TorchExecutor:
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Read a batch; see `Executor.step`."""
-        self._clear([batch.tables[row][position // BLOCK] for row, position in self._begun(batch)])
+        pairs = zip(batch.rows, batch.positions, strict=True)
+        self._clear([batch.tables[row][position // BLOCK] for row, position in pairs if position % BLOCK == 0])
         ends = [place for place, row in enumerate(batch.rows) if batch.rows[place + 1 : place + 2] != [row]]
         begins = [0, *(end + 1 for end in ends[:-1])]
         wanted = set(batch.wanted)
@@ -70,10 +71,6 @@ class TorchExecutor:
     def close(self) -> None:
         """Give back what it holds: nothing that needs it."""
 
-    def _begun(self, batch: Batch) -> list[tuple[int, int]]:
-        """Return the rows and positions that begin a block."""
-        return [(row, at) for row, at in zip(batch.rows, batch.positions, strict=True) if at % BLOCK == 0]
-
     def _clear(self, blocks: list[int]) -> None:
         """Empty blocks that are written anew: what is hidden in them counts nothing, unless it is no number."""
         if blocks:
@@ -92,15 +89,15 @@ class TorchExecutor:
         places = [begins[row] for row in rows]
         tokens, positions = ([numbers[place] for place in places] for numbers in (batch.token_ids, batch.positions))
         most = max(positions) // BLOCK + 1
-        if self.recorded:
-            most = min(power_of_two(most), -(-self.config.context_length // BLOCK))
-        tables = [batch.tables[row][:most] for row in rows]
-        size = (power_of_two(len(rows)) if self.recorded else len(rows), most)
         if not self.recorded:
-            return RecordedStep(self._logits, *size, self.device, self.blocks)(tokens, positions, tables)
+            tables = [[*table, *[0] * (most - len(table))] for table in (batch.tables[row][:most] for row in rows)]
+            columns = torch.tensor([tokens, positions], device=self.device)[..., None]  # (2, B, 1)
+            return self._logits(columns[0], columns[1], torch.tensor(tables, device=self.device))
+        most = min(power_of_two(most), -(-self.config.context_length // BLOCK))
+        size = (power_of_two(len(rows)), most)
         if size not in self._steps:
             self._steps[size] = RecordedStep(self._logits, *size, self.device, self.blocks)
-        return self._steps[size](tokens, positions, tables)
+        return self._steps[size](tokens, positions, [batch.tables[row][:most] for row in rows])
 
     def _hidden(self, tokens: torch.Tensor, positions: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
         view = PagedView(self.keys, self.values, tables, positions)

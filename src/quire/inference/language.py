@@ -19,6 +19,7 @@ from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.inference.stream import Stream
 from quire.model.folder import CONFIG_FILE, read_model
 from quire.model.quantization import load_weights
+from quire.model.size import cache_bytes
 from quire.model.transformer import Transformer
 from quire.tokens.tokenizer import Tokenizer
 
@@ -150,8 +151,7 @@ class LanguageModel:
         context = -(-config.context_length // BLOCK)
         if self.settings.cache_tokens is not None:
             return max(context, -(-self.settings.cache_tokens // BLOCK))
-        each = 2 * 4 * config.num_layers * config.num_kv_heads * config.head_dim * BLOCK
-        return max(context, min(self.settings.max_rows * context, CACHE_BYTES // each))
+        return max(context, min(self.settings.max_rows * context, CACHE_BYTES // (BLOCK * cache_bytes(config))))
 
     def _reading_engine(self) -> Engine:
         if self._uncached is None:

@@ -70,12 +70,13 @@ class Scheduler:
         left = self.settings.step_tokens
         planned: set[Row] = set()
         pushed_out = self.pushed_out
+        spare = left - sum(row.unread == 1 for row in self.running)  # for guesses: before any, each text has its token
         for writing in (True, False):
             for row in list(self.running):
                 if row.state is not State.RUNNING or (row.unread == 1) is not writing or not left:
                     continue
-                others = sum(other.unread == 1 and other not in planned for other in self.running) if writing else 0
-                guessed = self._guess(row, left - others) if writing else []  # each text comes before any guess
+                guessed = self._guess(row, spare) if writing else []
+                spare -= len(guessed)
                 count = min(row.unread, left)
                 if self._make_room(row, row.computed + count + len(guessed), planned):
                     left -= _plan(batch, plan, row, count, guessed)

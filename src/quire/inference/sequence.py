@@ -154,18 +154,14 @@ class Row:
         top = [(token, self._text(token), logprob) for token, logprob in choice.top]
         return TokenLogprob(choice.token, self._text(choice.token), choice.logprob, top)
 
-    def slide(self, context: int, pool: BlockPool) -> bool:
-        """Where the view has outgrown the context, let it begin later; return False where that is not wanted.
+    def slide(self, context: int, pool: BlockPool) -> None:
+        """Where the view has outgrown the context, let it begin later.
 
         The view moves to the last half of a context, newest token included, which is read anew from position 0.
         """
-        if self.length <= context:
-            return True
-        if self.settings.beyond_context == "stop":
-            return False
-        self.release(pool)
-        self.start = len(self.tokens) - max(1, context // 2)
-        return True
+        if self.length > context:
+            self.release(pool)
+            self.start = len(self.tokens) - max(1, context // 2)
 
     def release(self, pool: BlockPool) -> None:
         """Give all room in the cache back."""

@@ -63,6 +63,22 @@ def count_flops(config: ModelConfig, context: int, *, training: bool = False) ->
     return sum(part.flops for part in parts(config, context)) * (3 if training else 1)
 
 
+def reading_flops(config: ModelConfig, tokens: int, before: int = 0) -> int:
+    """Return the matrix-product FLOPs of reading `tokens` after `before` others that the cache holds.
+
+    Each token sees those before it and itself, and the head scores the last one alone, as in writing.
+    """
+    each = {part.name: part.flops for part in parts(config, 1)}
+    head, scores = each.pop("head"), each.pop("attention scores")  # scores: for each token that is seen
+    seen = tokens * before + tokens * (tokens + 1) // 2
+    return tokens * sum(each.values()) + scores * seen + head
+
+
+def cache_bytes(config: ModelConfig) -> int:
+    """Return the bytes of keys and values, in float32, that the cache holds of a token."""
+    return 2 * 4 * config.num_layers * config.num_kv_heads * config.head_dim
+
+
 def size_table(config: ModelConfig, context: int | None = None) -> str:
     """Return the parts as a table of text, with their sums, in rows of `context` tokens (default: the whole)."""
     context = config.context_length if context is None else context

@@ -1,1 +1,1 @@
-"""The transformer as one compiled function for CPUs: read `forward` first, then `kernels`, then `vectors`."""
+"""The transformer as one compiled function for CPUs: read `forward` first, then `kernels` and what it calls."""

@@ -17,9 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from numba.core import event
 
+from quire.inference import blocks as cache_blocks
+from quire.inference.blocks import BLOCK
+from quire.inference.native import attention, kernels
 from quire.inference.native import instructions as op
-from quire.inference.native import kernels as k
 from quire.inference.native import memory as mem
+from quire.inference.native import program as k
 from quire.inference.native import vectors as v
 from quire.inference.native.pace import Pace
 from quire.inference.native.packing import Panels, aligned, pack
@@ -41,7 +44,7 @@ def _compile(sources: str) -> Any:
         if sources == "":
             return -1
         if thread == 0:
-            k.forward(program, layers, 0)
+            kernels.forward(program, layers, 0)
             called = mem.atomic_load(counters + 8 * GO)
             mem.atomic_add(counters + 8 * DONE, called - mem.atomic_load(counters + 8 * DONE))
             return turn
@@ -53,7 +56,7 @@ def _compile(sources: str) -> Any:
                 if mem.atomic_load(counters + 8 * STOP):
                     return turn
                 if thread < turn % MOST_THREADS:
-                    k.forward(program, layers, thread)
+                    kernels.forward(program, layers, thread)
                     looks = 0
             looks += 1
             mem.pause()
@@ -70,7 +73,7 @@ def _compile(sources: str) -> Any:
 
 def _sources() -> str:
     digest = hashlib.sha256()
-    for module in (op, mem, v, k):
+    for module in (cache_blocks, op, mem, v, k, attention, kernels):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
@@ -138,16 +141,16 @@ class NativeModel:
         self._matrices: list[Panels] = []
         self._layers = self._pack(model)
         qkv = (config.num_heads + 2 * config.num_kv_heads) * head
-        head_bytes = 4 * k.BLOCK * (head + value)
+        head_bytes = 4 * BLOCK * (head + value)
         layer_bytes = blocks * config.num_kv_heads * head_bytes
-        longest = -(-config.context_length // k.BLOCK) * k.BLOCK
+        longest = -(-config.context_length // BLOCK) * BLOCK
         scratch = max(2 * k.ROWS_AT_ONCE * 4 * value + k.ROWS_AT_ONCE * 4 * longest, 2 * 128 * k.TILE)
         scratch = -(-scratch // 64) * 64
         self.cache = aligned(config.num_layers * layer_bytes // 4)
         self._counters = aligned(ASLEEP + 8 * threads, np.int64)
         self._paces = [Pace(threads) for _ in range(8)]  # of steps of 1 token, 2 to 3, 4 to 7, …
         self._token_ids, self._positions, self._wanted = (aligned(tokens, np.int32) for _ in range(3))
-        self._tables = aligned((rows, longest // k.BLOCK), np.int32)
+        self._tables = aligned((rows, longest // BLOCK), np.int32)
         self._table_of = aligned(tokens, np.int64)
         self._logits = aligned((tokens, self._round(config.vocab_size)))
         packed_thread = 4 * -(-k.FEW * width // 16) * 16

@@ -17,77 +17,52 @@ Rows that go into a product are packed: tokens in tiles of 8, what is left over 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
 
 from quire.inference.native import memory as mem
 from quire.inference.native import vectors as v
-
-BLOCK = 32  # positions of a block of the cache
-TILE = 8  # tokens of a full tile
-SPINS = 4000  # looks at a counter before a waiting thread lets others have its processor
-
-# Places in the program: what stays the same from step to step, …
-(
-    THREADS, LAYERS, WIDTH, STRIDE, HEADS, KV_HEADS, HEAD_DIM, VALUE_DIM, QKV_STRIDE, HIDDEN, LOGIT_STRIDE,
-    QK_NORM, FINAL_NORM, CONSTANTS, COSINES, SINES, CACHE, CACHE_LAYER, CACHE_HEAD, SCRATCH, SCRATCH_THREAD, SCORES,
-    RESIDUAL, PACKED, PACKED_THREAD, QKV, GATHERED, INNER, LOGITS, BARRIER,
-    # … and what is new in each.
-    TOKENS, TOKEN_IDS, POSITIONS, TABLES, WANTED, WANTED_TOKENS,
-    PROGRAM_SIZE,
-) = range(37)  # fmt: skip
-# A matrix is six numbers: address, address of the scales, kind, inputs, panels, bytes of a panel. A layer is four
-# matrices and four norms; the embedding and the head are a matrix each, in the two rows after the last layer.
-MATRIX = 6
-QKV_MATRIX, OUT_MATRIX, GATE_UP_MATRIX, DOWN_MATRIX = range(0, 4 * MATRIX, MATRIX)
-ATTENTION_NORM, FEEDFORWARD_NORM, QUERY_NORM, KEY_NORM = range(4 * MATRIX, 4 * MATRIX + 4)
-LAYER_SIZE = 4 * MATRIX + 4
-FLOAT32, INT8, INT4 = range(3)
-FEW = 4  # up to so many tokens, every thread computes the norms for itself: sooner than waiting for others
-ROWS_AT_ONCE = 4
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def compiled(function: F) -> F:
-    """Mark a function for numba; it is compiled as a part of `step`."""
-    return cast(F, numba.njit(nogil=True, error_model="numpy", boundscheck=False)(function))
-
-
-@compiled
-def wait_for_all(barrier: int, threads: int) -> None:
-    """Return when every thread has come here."""
-    if threads == 1:
-        return
-    round_ = mem.atomic_load(barrier + 64)
-    if mem.atomic_add(barrier, 1) + 1 == threads:
-        mem.atomic_add(barrier, -threads)
-        mem.atomic_add(barrier + 64, 1)
-        return
-    looks = 0
-    while mem.atomic_load(barrier + 64) == round_:
-        looks += 1
-        if looks > SPINS:
-            mem.give_way()
-        else:
-            mem.pause()
-
-
-@compiled
-def tile_of(token: int, tokens: int) -> tuple[int, int]:
-    """Return the first token of the tile that `token` is in, and the tile's width."""
-    full = tokens - tokens % TILE
-    if token < full:
-        return token - token % TILE, TILE
-    start, width = full, TILE // 2
-    while True:
-        if tokens & width:
-            if token < start + width:
-                return start, width
-            start += width
-        width //= 2
+from quire.inference.native.attention import attend_all, keep
+from quire.inference.native.program import (
+    ATTENTION_NORM,
+    BARRIER,
+    CONSTANTS,
+    DOWN_MATRIX,
+    FEEDFORWARD_NORM,
+    FEW,
+    FINAL_NORM,
+    FLOAT32,
+    GATE_UP_MATRIX,
+    GATHERED,
+    HIDDEN,
+    INNER,
+    INT4,
+    INT8,
+    LAYERS,
+    LOGIT_STRIDE,
+    LOGITS,
+    OUT_MATRIX,
+    PACKED,
+    PACKED_THREAD,
+    QKV,
+    QKV_MATRIX,
+    QKV_STRIDE,
+    RESIDUAL,
+    SCRATCH,
+    SCRATCH_THREAD,
+    STRIDE,
+    THREADS,
+    TILE,
+    TOKEN_IDS,
+    TOKENS,
+    WANTED,
+    WANTED_TOKENS,
+    WIDTH,
+    compiled,
+    tile_of,
+    wait_for_all,
+)
 
 
 @compiled
@@ -186,176 +161,6 @@ def embed(p: Any, m: Any, token: int, target: int) -> None:
             both = mem.load_int8(w + (group * (v.GROUP // 2) + place % (v.GROUP // 2)) * v.PANEL + lane) & 255
             value = (both >> 4 if place >= v.GROUP // 2 else both & 15) - 8
             mem.store(target + 4 * k, numba.float32(value) * mem.load(own + group * 4 * v.PANEL))
-
-
-@compiled
-def turn(p: Any, source: int, norm: int, position: int, target: int, step: int, factor: Any) -> None:
-    """Write a head's row to `target`, numbers `step` bytes apart: normalised, turned to its position, times a factor.
-
-    As in Hugging Face's models, number i turns with number i + K / 2.
-    """
-    size = p[HEAD_DIM]
-    half = size // 2
-    scale = numba.float32(1.0)
-    if p[QK_NORM]:
-        squares = v.sum_of_squares(source, size // 16)
-        for k in range(size - size % 16, size):
-            squares += mem.load(source + 4 * k) * mem.load(source + 4 * k)
-        scale = numba.float32(1.0) / math.sqrt(squares / numba.float32(size) + mem.load(p[CONSTANTS]))
-    cosines, sines = p[COSINES] + 4 * position * half, p[SINES] + 4 * position * half
-    for k in range(half):
-        a, b = mem.load(source + 4 * k) * scale, mem.load(source + 4 * (k + half)) * scale
-        if p[QK_NORM]:
-            a, b = a * mem.load(norm + 4 * k), b * mem.load(norm + 4 * (k + half))
-        cosine, sine = mem.load(cosines + 4 * k), mem.load(sines + 4 * k)
-        mem.store(target + step * k, (a * cosine - b * sine) * factor)
-        mem.store(target + step * (k + half), (b * cosine + a * sine) * factor)
-
-
-@compiled
-def block_of(p: Any, layer: int, token: int, number: int, head: int) -> Any:
-    """Return where the cache holds block `number` of a token's text for a head: keys [K][32], then values [32][K]."""
-    table = mem.load_int64(p[TABLES] + 8 * token)
-    block = mem.load_int32(table + 4 * number)
-    return p[CACHE] + layer * p[CACHE_LAYER] + (block * p[KV_HEADS] + head) * p[CACHE_HEAD]
-
-
-@compiled
-def keep(p: Any, m: Any, layer: int, thread: int) -> None:
-    """Put the keys and values of this step's tokens into the cache: this thread's share."""
-    size, heads = p[HEAD_DIM], p[KV_HEADS]
-    for item in range(thread, p[TOKENS] * heads, p[THREADS]):
-        token, head = item // heads, item % heads
-        position = mem.load_int32(p[POSITIONS] + 4 * token)
-        keys = block_of(p, layer, token, position // BLOCK, head)
-        row = p[QKV] + token * p[QKV_STRIDE] + 4 * size * (p[HEADS] + head)
-        place = position % BLOCK
-        turn(p, row, m[KEY_NORM], position, keys + 4 * place, 4 * BLOCK, numba.float32(1.0))
-        values = keys + 4 * size * BLOCK + 4 * place * p[VALUE_DIM]
-        for k in range(size):
-            mem.store(values + 4 * k, mem.load(row + 4 * (size * heads + k)))
-
-
-@compiled
-def strip(
-    vectors: int, rows: int, w: int, other: int, w_stride: int, x: int, x_stride: int, y: int, y_stride: int,
-    inputs: int, add: int,
-) -> None:  # fmt: skip
-    """Multiply up to four rows with 16, 32 or 64 columns of the cache."""
-    if vectors == 4:
-        if rows == 4:
-            v.wide_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-        elif rows == 2:
-            v.wide_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-        else:
-            v.wide_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-    elif vectors == 2:
-        if rows == 4:
-            v.strip_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-        elif rows == 2:
-            v.strip_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-        else:
-            v.strip_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-    elif rows == 4:
-        v.narrow_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-    elif rows == 2:
-        v.narrow_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-    else:
-        v.narrow_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-
-
-@compiled
-def attend(
-    p: Any, m: Any, layer: int, token: int, span: int, head: int, first: int, heads: int, thread: int
-) -> None:  # fmt: skip
-    """Gather for `span` tokens of one text, one after the other, and `heads` query heads from `first` on.
-
-    All of them read key and value head `head`; together they are 1, 2 or 4 rows. A token that sees less than the last
-    one has shares of zero for the rest, which adds nothing to its sums.
-    """
-    size, padded, scores_stride, rows = p[HEAD_DIM], p[VALUE_DIM], p[SCORES], span * heads
-    queries = p[SCRATCH] + thread * p[SCRATCH_THREAD]
-    gathered = queries + ROWS_AT_ONCE * 4 * padded
-    scores = gathered + ROWS_AT_ONCE * 4 * padded
-    position = mem.load_int32(p[POSITIONS] + 4 * token)
-    seen = position + span
-    blocks = (seen + BLOCK - 1) // BLOCK
-    for row in range(rows):
-        source = p[QKV] + (token + row // heads) * p[QKV_STRIDE] + 4 * size * (first + row % heads)
-        place = queries + 4 * padded * row
-        turn(p, source, m[QUERY_NORM], position + row // heads, place, 4, mem.load(p[CONSTANTS] + 4))
-    for number in range(0, blocks, 2):
-        keys = other = block_of(p, layer, token, number, head)
-        vectors = 2
-        if number + 1 < blocks:
-            vectors, other = 4, block_of(p, layer, token, number + 1, head)
-        for ahead in range(number + 2, min(number + 4, blocks)):
-            mem.fetch(block_of(p, layer, token, ahead, head), 2 * size)
-        place = scores + 128 * number
-        strip(vectors, rows, keys, other, 4 * BLOCK, queries, 4 * padded, place, scores_stride, size, 0)
-    for row in range(rows):
-        own = scores + scores_stride * row
-        for place in range(position + row // heads + 1, blocks * BLOCK):
-            mem.store(own + 4 * place, numba.float32(-math.inf))
-        most = v.largest(own, 2 * blocks)
-        total = v.exponentiate(own, 2 * blocks, most)
-        mem.store(queries + 4 * padded * row, numba.float32(1.0) / total)  # the query is no longer needed
-    vectors = 4 if padded % 64 == 0 else (2 if padded % 32 == 0 else 1)
-    for number in range(blocks):
-        values = block_of(p, layer, token, number, head) + 4 * size * BLOCK
-        here = min(BLOCK, seen - number * BLOCK)
-        if number + 1 < blocks:
-            mem.fetch(block_of(p, layer, token, number + 1, head) + 4 * size * BLOCK, 2 * padded)
-        for part in range(0, padded, 16 * vectors):
-            columns = values + 4 * part
-            strip(
-                vectors, rows, columns, columns + 128, 4 * padded, scores + 128 * number, scores_stride,
-                gathered + 4 * part, 4 * padded, here, number,
-            )  # fmt: skip
-    for row in range(rows):
-        own_token = token + row // heads
-        start, width = tile_of(own_token, p[TOKENS])
-        target = p[GATHERED] + 4 * start * p[HEADS] * size + 4 * (own_token - start)
-        share = mem.load(queries + 4 * padded * row)
-        for k in range(size):
-            value = mem.load(gathered + 4 * (padded * row + k)) * share
-            mem.store(target + 4 * width * ((first + row % heads) * size + k), value)
-
-
-@compiled
-def power_below(number: int) -> int:
-    """Return the largest of 4, 2 and 1 that is not above `number`."""
-    return 4 if number >= 4 else (2 if number >= 2 else 1)
-
-
-@compiled
-def attend_all(p: Any, m: Any, layer: int, thread: int) -> None:
-    """Let this thread's share of tokens and heads gather from the cache: heads of a group and tokens of a text at once.
-
-    Four rows that read the same keys take little longer than one, which waits for its own sums.
-    """
-    tokens, heads, threads = p[TOKENS], p[KV_HEADS], p[THREADS]
-    group = p[HEADS] // heads
-    together = power_below(min(ROWS_AT_ONCE, group))
-    while together > 1 and tokens * heads * ((group + together - 1) // together) < 2 * threads:
-        together //= 2
-    spans = ROWS_AT_ONCE // together  # tokens at once
-    parts = (group + together - 1) // together
-    for item in range(thread, (tokens + spans - 1) // spans * heads * parts, threads):
-        token, head, part = item // (heads * parts) * spans, item // parts % heads, item % parts
-        end = min(tokens, token + spans)
-        while token < end:
-            span = 1
-            table = mem.load_int64(p[TABLES] + 8 * token)
-            while token + span < end and mem.load_int64(p[TABLES] + 8 * (token + span)) == table:
-                span += 1
-            span = power_below(span)
-            first, last = part * together, min(group, (part + 1) * together)
-            while first < last:
-                count = power_below(last - first)
-                attend(p, m, layer, token, span, head, head * group + first, count, thread)
-                first += count
-            token += span
 
 
 @compiled

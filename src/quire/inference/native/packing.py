@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from quire.inference.native.kernels import FLOAT32, INT4, INT8
+from quire.inference.native.program import FLOAT32, INT4, INT8
 from quire.inference.native.vectors import PANEL
 
 Array = npt.NDArray[Any]
