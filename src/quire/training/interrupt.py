@@ -2,6 +2,7 @@
 
 A process that torchrun started is told of Ctrl-C by torchrun, perhaps more than once, and of other ends by SIGTERM; it
 has half a minute (torchrun's --shutdown-timeout) to save, together with the other ranks, and so heeds the first alone.
+Where another rank has died, SIGTERM comes while this one is about to say so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ class Interrupt:
     """Whether Ctrl-C was pressed.
 
     Args:
-        patient: one of several processes: a second signal does not interrupt at once.
+        patient: one of several processes: a second signal does not interrupt at once, and none does once an error is on
+            its way to be told.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
@@ -42,8 +44,11 @@ class Interrupt:
         before = {int(number): signal.getsignal(number) for number in SIGNALS}
         for number in SIGNALS:
             signal.signal(number, note)
+        failed = True
         try:
             yield
+            failed = False
         finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+            if not (failed and self._patient):
+                for each, handler in before.items():
+                    signal.signal(each, handler)
