@@ -55,7 +55,7 @@ def check_value(settings: type[Settings], field: str, value: Any, *, where: str)
     try:
         TypeAdapter(settings.model_fields[field].rebuild_annotation()).validate_python(value)
     except ValidationError as error:
-        reasons = "; ".join(f"{issue['msg'][0].lower()}{issue['msg'][1:]}" for issue in error.errors())
+        reasons = "; ".join(map(_reason, error.errors()))
         raise UsageError(f"{where} = {value!r}: {reasons}", where="settings") from None
 
 
@@ -67,8 +67,14 @@ def _sentences(settings: type[Settings], error: ValidationError) -> list[str]:
             known = ", ".join(_known_keys(settings, issue["loc"][:-1]))
             lines.append(f"unknown key {key!r}, known there: {known}")
         else:
-            lines.append(f"{key} = {issue['input']!r}: {issue['msg'][0].lower()}{issue['msg'][1:]}")
+            lines.append(f"{key} = {issue['input']!r}: {_reason(issue)}")
     return lines
+
+
+def _reason(issue: Mapping[str, Any]) -> str:
+    """Return what is wrong, as the end of a sentence: an error that was raised by a check, in its own words."""
+    raised = issue.get("ctx", {}).get("error") if issue["type"] == "value_error" else None
+    return str(raised) if raised is not None else f"{issue['msg'][0].lower()}{issue['msg'][1:]}"
 
 
 def _known_keys(settings: type[Settings], path: Sequence[Any]) -> list[str]:
