@@ -2,11 +2,13 @@
 """How fast does quire write on a CPU, beside llama.cpp and transformers, the same model in the same run?
 
     python benchmarks/decode.py --out decode.json [--models 7M,42M,134M] [--weights f32,int8] [--batches 1,16]
-        [--engines quire,llama.cpp,transformers] [--python llama.cpp=PEERS/bin/python] [--rounds 7] [--threads 2]
+        [--engines quire,quire-float16,llama.cpp,transformers] [--python llama.cpp=PEERS/bin/python] [--rounds 7]
+        [--threads 2]
 
 Each model has random weights, the same for everyone: quire and transformers open its folder, llama.cpp the GGUF file
 that `quire export` makes of it. "f32" is float32 for all; "int8" is quire's int8 beside llama.cpp's q8_0, without
-transformers. Before any clock runs, quire and llama.cpp must write the same 64 tokens in float32.
+transformers. "quire-float16", where it is asked for, is quire with a cache in float16, as llama.cpp's is. Before any
+clock runs, quire and llama.cpp must write the same 64 tokens in float32.
 
 - decode: 128 tokens, one at a time, after a prompt of 16, by the time from the first written token to the last
 - prefill: a prompt of 512 tokens; in a batch of 16, sixteen prompts of 32
@@ -56,7 +58,7 @@ SHAPES = {  # untied heads, every head with its own keys, heads of 64 numbers
     ),
 }
 GGUF_OF: dict[str, GGUFType] = {"f32": "f32", "int8": "q8_0"}
-ENGINES = ("quire", "llama.cpp", "transformers")
+ENGINES = ("quire", "llama.cpp", "transformers", "quire-float16")
 PROMPT, WRITTEN, READ, COMPARED = 16, 128, 512, 64
 ENGINE = Path(__file__).with_name("decode_engines.py")
 
@@ -245,7 +247,7 @@ def main(argv: Sequence[str] | None = None, shapes: Mapping[str, ModelConfig] = 
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the rows there, as JSON")
     parser.add_argument("--models", type=several([*shapes]), default=[*shapes], metavar="A,B")
     parser.add_argument("--weights", type=several([*GGUF_OF]), default=[*GGUF_OF], metavar="A,B")
-    parser.add_argument("--engines", type=several(ENGINES), default=[*ENGINES], metavar="A,B")
+    parser.add_argument("--engines", type=several(ENGINES), default=[*ENGINES[:3]], metavar="A,B")
     parser.add_argument("--batches", type=lambda text: [int(each) for each in text.split(",")], default=[1, 16])
     parser.add_argument("--python", action="append", default=[], metavar="ENGINE=PATH", help="another environment")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each engine")

@@ -12,7 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,17 +38,27 @@ class Engine:
     version: str
 
 
-def quire_engine(folder: str, weights: str, threads: int) -> Engine:
-    """Return quire's own."""
+def quire_engine(
+    folder: str, weights: str, threads: int, cache: Literal["float32", "float16"] = "float32"
+) -> Engine:  # fmt: skip
+    """Return quire's own, with keys and values in float32 or, as llama.cpp keeps them, in float16."""
     import torch
 
     import quire
     from quire.inference.language import load
     from quire.inference.settings import InferenceSettings, SamplingSettings
 
-    settings = InferenceSettings(threads=threads, step_tokens=512, prefix_cache=False)  # every prompt is read
+    # No prefix cache: every prompt is read.
+    settings = InferenceSettings(threads=threads, step_tokens=512, prefix_cache=False, cache_dtype=cache)
     torch.set_num_threads(threads)
-    language = load(folder, "cpu", settings=settings, weights={"f32": "float32"}.get(weights, weights))
+    kind = {"f32": "float32"}.get(weights, weights)
+    language = load(folder, "cpu", settings=settings, weights=kind)
+
+    def exact(prompts: Sequence[str], tokens: int) -> list[list[int]]:
+        whole = load(folder, "cpu", settings=InferenceSettings(threads=threads), weights=kind)
+        written = whole.generate(list(prompts), SamplingSettings(temperature=0, max_tokens=tokens))
+        whole.close()
+        return [each.tokens for each in written]
 
     def write(prompts: Sequence[str], tokens: int) -> tuple[list[list[int]], float, float]:
         writing = language.start(list(prompts), SamplingSettings(temperature=0, max_tokens=tokens))
@@ -57,7 +68,7 @@ def quire_engine(folder: str, weights: str, threads: int) -> Engine:
         whole = time.perf_counter() - began
         return [each.tokens for each in writing.completions()], writing.seconds_to_first_token, whole
 
-    return Engine(write, lambda prompts, tokens: write(prompts, tokens)[0], quire.__version__)
+    return Engine(write, exact, quire.__version__)
 
 
 def transformers_engine(folder: str, weights: str, threads: int) -> Engine:
@@ -156,6 +167,7 @@ def llama_engine(path: str, weights: str, threads: int) -> Engine:
 
 ENGINES: dict[str, Callable[[str, str, int], Engine]] = {
     "quire": quire_engine,
+    "quire-float16": partial(quire_engine, cache="float16"),
     "llama.cpp": llama_engine,
     "transformers": transformers_engine,
 }

@@ -7,8 +7,9 @@
 The models of decode.py, with random weights, and compiled steps. Whatever is compared takes turns, A, B, A, B, round
 after round; numbers are medians over the rounds, and ratios are medians of the ratios of each round.
 
-- positions: time of a step that reads one token, from position 16 to the end of the context, in windows of 16
-- batches: tokens a second of 1, 2, 4, 8 and 16 texts at once
+- positions: time of a step that reads one token, from position 16 to the end of the context, in windows of 16, with a
+  cache in float32 and in float16
+- batches: tokens a second of 1, 2, 4, 8 and 16 texts at once, with either
 - prefix: time to the first token of a prompt whose first 400 of 416 tokens were read before, and of one that is new
 - weights: tokens a second and bytes of float32, int8 and int4
 - machine: bytes a second that decoding reads, beside sums over an array of the same size and over one of 512 MiB;
@@ -52,6 +53,7 @@ from quire.training.machine import cpu_name, product_rate
 
 BATCHES = (1, 2, 4, 8, 16)
 KINDS = ("float32", "int8", "int4")
+CACHES = ("float32", "float16")
 DRAFTS = (0, 2, 4, 8)
 TEMPERATURES = (0.0, 0.8)
 WINDOW = 16
@@ -99,29 +101,40 @@ def new_text(length: int) -> str:
     return "".join(random.choices(string.ascii_letters, k=length))
 
 
-def positions(language: LanguageModel, rounds: int) -> Numbers:
-    """Measure the time per token by its position."""
-    context = language.model.config.context_length
-    step_times(language, prompts(1, PROMPT), 2 * WINDOW)
+def positions(languages: Mapping[str, LanguageModel], rounds: int) -> Numbers:
+    """Measure the time per token by its position, for each kind of cache."""
+    context = next(iter(languages.values())).model.config.context_length
     starts = range(0, context - PROMPT - WINDOW + 1, WINDOW)
-    windows = []
+    windows: dict[str, list[list[float]]] = {kind: [] for kind in languages}
+    for language in languages.values():
+        step_times(language, prompts(1, PROMPT), 2 * WINDOW)
     for _ in range(rounds):
-        seconds = step_times(language, prompts(1, PROMPT), context - PROMPT + 1)[1:]
-        windows.append([statistics.median(seconds[start : start + WINDOW]) for start in starts])
+        for kind, language in languages.items():
+            seconds = step_times(language, prompts(1, PROMPT), context - PROMPT + 1)[1:]
+            windows[kind].append([statistics.median(seconds[start : start + WINDOW]) for start in starts])
     return {
-        "position": [PROMPT + start + WINDOW // 2 for start in starts],
-        "milliseconds": [1000 * statistics.median(column) for column in zip(*windows, strict=True)],
-        "last_to_first": statistics.median(each[-1] / each[0] for each in windows),
+        kind: {
+            "position": [PROMPT + start + WINDOW // 2 for start in starts],
+            "milliseconds": [1000 * statistics.median(column) for column in zip(*found, strict=True)],
+            "last_to_first": statistics.median(each[-1] / each[0] for each in found),
+        }
+        for kind, found in windows.items()
     }
 
 
-def batches(language: LanguageModel, rounds: int) -> Numbers:
-    """Measure the tokens a second of several texts together."""
-    found = in_turn(rounds, {batch: partial(write_rate, language, batch) for batch in BATCHES})
+def batches(languages: Mapping[str, LanguageModel], rounds: int) -> Numbers:
+    """Measure the tokens a second of several texts together, for each kind of cache."""
+    measures = {
+        (kind, batch): partial(write_rate, language, batch) for batch in BATCHES for kind, language in languages.items()
+    }
+    found = in_turn(rounds, measures)
     return {
-        "batch": list(BATCHES),
-        "tokens_per_second": [statistics.median(found[batch]) for batch in BATCHES],
-        "to_one": [median_ratio(found[batch], found[1]) for batch in BATCHES],
+        kind: {
+            "batch": list(BATCHES),
+            "tokens_per_second": [statistics.median(found[kind, batch]) for batch in BATCHES],
+            "to_one": [median_ratio(found[kind, batch], found[kind, 1]) for batch in BATCHES],
+        }
+        for kind in languages
     }
 
 
@@ -207,10 +220,10 @@ def weight_bytes(language: LanguageModel) -> int:
     return executor.native.weight_bytes
 
 
-def opened(folder: Path, threads: int, *, draft_tokens: int = 0, weights: str | None = None) -> LanguageModel:
-    """Open a model folder with compiled steps."""
-    limits = InferenceSettings(threads=threads, step_tokens=READ, max_rows=max(BATCHES), draft_tokens=draft_tokens)
-    return load(folder, "cpu", settings=limits, backend="native", weights=weights)
+def opened(folder: Path, threads: int, *, weights: str | None = None, **limits: Any) -> LanguageModel:
+    """Open a model folder with compiled steps; `limits` are settings of its engine."""
+    usual: dict[str, Any] = {"threads": threads, "step_tokens": READ, "max_rows": max(BATCHES)}
+    return load(folder, "cpu", settings=InferenceSettings(**usual | limits), backend="native", weights=weights)
 
 
 def guessing(run: Path, files: Mapping[str, Path], threads: int, rounds: int) -> list[Numbers]:
@@ -276,14 +289,16 @@ def measured(shape: ModelConfig, threads: int, rounds: int) -> Numbers:
         shown = shape.model_dump(include={"vocab_size", "hidden_size", "num_layers", "num_heads", "context_length"})
         result: Numbers = {"parameters": model.num_parameters(), "shape": shown}
         del model
-        language = opened(folder, threads)
+        languages = {kind: opened(folder, threads, cache_dtype=kind) for kind in CACHES}
+        language = languages["float32"]
         result["weight_bytes"] = weight_bytes(language)
-        result["cache_bytes_per_token"] = cache_bytes(shape)
-        for name, measure in (
-            ("positions", positions), ("batches", batches), ("prefix", prefix), ("machine", machine)
-        ):  # fmt: skip
-            result[name] = measure(language, rounds)
-        language.close()
+        result["cache_bytes_per_token"] = {
+            kind: cache_bytes(shape, each.cache_dtype.itemsize) for kind, each in languages.items()
+        }
+        result["positions"], result["batches"] = positions(languages, rounds), batches(languages, rounds)
+        result["prefix"], result["machine"] = prefix(language, rounds), machine(language, rounds)
+        for each in languages.values():
+            each.close()
         result["weights"] = weights(folder, threads, rounds)
     return result
 
@@ -291,12 +306,14 @@ def measured(shape: ModelConfig, threads: int, rounds: int) -> Numbers:
 def show(name: str, numbers: Numbers) -> None:
     """Print the tables of one model."""
     print(f"\n{name}: {numbers['parameters']:,} parameters")
-    at = numbers["positions"]
-    for place in (0, len(at["position"]) // 2, -1):
-        print(f"  a token at position {at['position'][place]:5} {at['milliseconds'][place]:10.3f} ms")
-    print(f"  last window to the first     {at['last_to_first']:10.2f}")
-    for part, key, ratio in (("batches", "batch", "to_one"), ("weights", "kind", "to_float32")):
-        rows = numbers[part]
+    for kind, at in numbers["positions"].items():
+        print(f"  cache in {kind}")
+        for place in (0, len(at["position"]) // 2, -1):
+            print(f"  a token at position {at['position'][place]:5} {at['milliseconds'][place]:10.3f} ms")
+        print(f"  last window to the first     {at['last_to_first']:10.2f}")
+    parts = [(f"cache in {kind}", rows, "batch", "to_one") for kind, rows in numbers["batches"].items()]
+    for title, rows, key, ratio in (*parts, ("cache in float32", numbers["weights"], "kind", "to_float32")):
+        print(f"  {title}")
         for each, rate, times in zip(rows[key], rows["tokens_per_second"], rows[ratio], strict=True):
             print(f"  {key + ' ' + str(each):27} {rate:11,.1f} tokens/s {times:6.2f} times")
     start = numbers["prefix"]

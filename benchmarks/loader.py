@@ -40,6 +40,7 @@ import numpy as np
 import torch
 
 from quire.files import write_text
+from quire.limits import memory_limit, usable_cores
 from quire.model.config import ModelConfig
 from quire.model.size import count_parameters
 from quire.tokens.batches import Batch, BatchStream, TokenRow
@@ -49,7 +50,7 @@ from quire.tokens.tokenizer import Tokenizer
 from quire.tokens.writer import SplitWriter, write_index
 from quire.training.config import RunConfig, TrainingSettings
 from quire.training.determinism import deterministic_kernels
-from quire.training.machine import cpu_name, memory_limit, usable_cores
+from quire.training.machine import cpu_name
 from quire.training.optimizer import OptimizerSettings
 from quire.training.schedule import ScheduleSettings
 from quire.training.trainer import Trainer

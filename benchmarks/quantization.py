@@ -4,7 +4,8 @@
     benchmarks/quantization.py RUN [--json-out FILE]
 
 Prints for each way of rounding its size and its bits per byte: the ways of quire, and others that were compared with
-them. Then for 4 bits what each matrix costs by itself, all layers together, the other weights left in float32.
+them. Then for 4 bits what each matrix costs by itself, all layers together, the other weights left in float32, and what
+keys and values in float16 cost, where each token reads those before it out of the engine's cache.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 
 from quire.evaluation.smaller import validation_score
+from quire.inference.language import LanguageModel
+from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.interop.huggingface import load_model_folder
 from quire.model.quantization import (
     GROUP,
@@ -76,12 +80,30 @@ def measure(run: Path) -> dict[str, Any]:
     for name, way in ways.items():
         rounded = {part: bits(with_rounded(model, way, part)) for part in ("", "layers", "table")}
         result["ways"][name] = {"all": rounded[""], "blocks": rounded["layers"], "table": rounded["table"]}
+    caches = {kind: through_cache(model, data, kind) for kind in ("float32", "float16")}
+    result["caches"] = {kind: {"tokens": count, "bits_per_byte": found} for kind, (count, found) in caches.items()}
     for part in PARTS:
         share = sum(weight.numel() for name, weight in model.named_parameters() if chosen(name, weight, part))
         if share:
             rise = bits(with_rounded(model, four_bits, part)) / whole - 1
             result["parts"][part] = {"share": share / model.num_parameters(), "rise": rise}
     return result
+
+
+def through_cache(model: Transformer, data: TokenDataset, kind: Literal["float32", "float16"]) -> tuple[int, float]:
+    """Return the tokens that are scored of whole contexts of validation text, and their bits per byte."""
+    context, split = model.config.context_length, data.validation
+    language = LanguageModel(model, data.tokenizer, InferenceSettings(cache_dtype=kind), backend="native")
+    sampling = SamplingSettings(max_tokens=1, prompt_logprobs=0)
+    nats, scored, size = 0.0, 0, 0
+    for start in range(0, split.num_tokens - context + 1, context):
+        window = split.tokens(start, start + context).tolist()
+        told = language.engine.submit(window, sampling).result()[0].prompt_logprobs or []
+        nats -= sum(each.logprob for each in told)
+        scored += len(told)
+        size += len(data.tokenizer.decode_bytes(window[1:]))
+    language.close()
+    return scored, nats / (size * math.log(2))
 
 
 def chosen(name: str, weight: torch.Tensor, part: str) -> bool:
@@ -137,6 +159,10 @@ def show(result: dict[str, Any]) -> None:
     print(f"\n{'rise of bits a byte by':<42} {'all':>9} {'blocks':>9} {'table':>9}")
     for way, row in result["ways"].items():
         print(f"{way:<42} " + " ".join(f"{100 * (row[part] / whole - 1):>+8.3f}%" for part in row))
+    print(f"\n{'cache':<12} {'tokens scored':>14} {'bits a byte':>12} {'rise':>9}")
+    for kind, row in result["caches"].items():
+        rise = row["bits_per_byte"] / result["caches"]["float32"]["bits_per_byte"] - 1
+        print(f"{kind:<12} {row['tokens']:>14,} {row['bits_per_byte']:>12.4f} {100 * rise:>+8.4f}%")
     print(f"\n{'4 bits in':<14} {'of the weights':>15} {'rise':>9}")
     for part, row in result["parts"].items():
         print(f"{part:<14} {row['share']:>15.1%} {100 * row['rise']:>+8.3f}%")

@@ -40,8 +40,10 @@ def test_any_run_is_measured(make_run: Callable[[int], Path], context: int, back
     assert told["token_flops"] >= 2 * (matrices + head)
 
 
-def test_smaller_weights_are_fewer_bytes(make_run: Callable[[int], Path]) -> None:
-    whole, small = (json.loads(bench(make_run(64), "--json", "--weights", kind)) for kind in ("float32", "int8"))
+def test_smaller_weights_and_a_smaller_cache_are_fewer_bytes(make_run: Callable[[int], Path]) -> None:
+    whole = json.loads(bench(make_run(64), "--json"))
+    small = json.loads(bench(make_run(64), "--json", "--weights", "int8", "--cache-dtype", "float16"))
+    assert whole["cache_bytes"] == 2 * small["cache_bytes"]
     assert (small["weights"], whole["weights"]) == ("int8", "float32")
     assert 3 < whole["weight_bytes"] / small["weight_bytes"] <= 4
 

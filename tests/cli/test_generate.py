@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from quire.cli.main import app
 from quire.inference.language import load
-from quire.inference.sampling import SamplingSettings
+from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.interop.huggingface import save_model_folder
+from quire.limits import usable_cores
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
 from quire.tokens.tokenizer import Tokenizer
@@ -198,7 +199,17 @@ def test_weights_threads_guesses_and_backends(run_folder: Path) -> None:
         assert quire(*words, *options)[:2] == (0, plain), options
     (expected,) = load(run_folder, weights="int8").generate("Call me", SamplingSettings(seed=3, max_tokens=40))
     assert quire(*words, "--weights", "int8")[:2] == (0, expected.text + "\n")
-    for option, wrong in (("--backend", "abacus"), ("--weights", "int2"), ("--threads", 0), ("--draft-tokens", -1)):
+    threads = usable_cores() + 1
+    code, out, err = quire(*words, "--threads", threads)
+    assert (code, out) == (0, plain)
+    assert f"{threads} threads on" in err
+    half = load(run_folder, settings=InferenceSettings(cache_dtype="float16"))
+    (expected,) = half.generate("Call me", SamplingSettings(seed=3, max_tokens=40))
+    assert quire(*words, "--cache-dtype", "float16")[:2] == (0, expected.text + "\n")
+    for option, wrong in (
+        ("--backend", "abacus"), ("--weights", "int2"), ("--threads", 0), ("--draft-tokens", -1),
+        ("--cache-dtype", "float12"),
+    ):  # fmt: skip
         code, out, err = quire(*words, option, wrong)
         assert (code, out, str(wrong) in err) == (2, "", True)
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from quire.errors import FormatError, UsageError
-from quire.inference.language import LanguageModel, load
-from quire.inference.sampling import SamplingSettings, distribution
+from quire.inference.language import Backend, LanguageModel, load
+from quire.inference.sampling import distribution
 from quire.inference.sequence import Completion
+from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.interop.huggingface import save_model_folder
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
@@ -208,3 +209,25 @@ def test_what_is_no_run_is_refused(tmp_path: Path, make_language: Make) -> None:
     Tokenizer.train(["what a long text " * 9, "and another one, quite different"], 300).save(tmp_path)
     with pytest.raises(FormatError, match="and the model only 259"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("backend", ["torch", "native"])
+def test_float16_halves_the_cache_and_writes_on(make_language: Make, backend: Backend) -> None:
+    sampling = SamplingSettings(temperature=0, max_tokens=100, seed=0)
+    languages = [
+        make_language(settings=InferenceSettings(cache_dtype=dtype, cache_tokens=640), backend=backend)
+        for dtype in ("auto", "float32", "float16")
+    ]
+    texts = [language.generate("Call me", sampling)[0].text for language in languages]
+    assert texts[0] == texts[1]
+    assert texts[0][:8] == texts[2][:8]
+    assert [language.cache_dtype for language in languages] == [torch.float32, torch.float32, torch.float16]
+
+
+@pytest.mark.parametrize("backend", ["torch", "native"])
+def test_a_cache_that_does_not_fit_is_refused_before_it_is_made(make_language: Make, backend: Backend) -> None:
+    language = make_language(settings=InferenceSettings(cache_tokens=10**15), backend=backend)
+    with pytest.raises(
+        UsageError, match=r"cache_tokens: a cache of 1,000,000,000,000,000 tokens takes 256,000,000.0 GB, and .* free"
+    ):
+        language.generate("Call me")

@@ -34,9 +34,12 @@ def test_a_model_gets_all_of_its_numbers(engine: Any, tmp_path: Path, capsys: py
     engine.main([*words, "--run", str(run), "--code", str(text)], {"tiny": TINY})
     result = json.loads(out.read_text("utf-8"))
     tiny = result["models"]["tiny"]
-    assert len(tiny["positions"]["milliseconds"]) == len(tiny["positions"]["position"]) == (1024 - 16) // 16
-    assert tiny["batches"]["batch"] == [1, 2, 4, 8, 16]
-    assert tiny["batches"]["to_one"][0] == tiny["weights"]["to_float32"][0] == 1
+    assert list(tiny["positions"]) == list(tiny["batches"]) == ["float32", "float16"]
+    for kind, found in tiny["positions"].items():
+        assert len(found["milliseconds"]) == len(found["position"]) == (1024 - 16) // 16
+        assert tiny["batches"][kind]["batch"] == [1, 2, 4, 8, 16]
+        assert tiny["batches"][kind]["to_one"][0] == tiny["weights"]["to_float32"][0] == 1
+    assert tiny["cache_bytes_per_token"]["float32"] == 2 * tiny["cache_bytes_per_token"]["float16"]
     assert tiny["weights"]["bytes"][0] == tiny["weight_bytes"]
     assert tiny["weights"]["bytes"] == sorted(tiny["weights"]["bytes"], reverse=True)
     assert tiny["prefix"]["known_tokens"] == 384

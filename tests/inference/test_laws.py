@@ -87,16 +87,19 @@ words = st.lists(
     step_tokens=st.integers(1, 70),
     cache_tokens=st.sampled_from([1, 160, 400, 4000]),
     draft_tokens=st.sampled_from([0, 3]),
+    cache_dtype=st.sampled_from(["float32", "float16"]),
 )
 def test_a_text_is_the_same_alone_and_in_a_crowd_from_the_cache_and_pushed_out_of_it(
     make_language: Make, backend: str, prompts: list[str], max_rows: int, step_tokens: int, cache_tokens: int,
-    draft_tokens: int
+    draft_tokens: int, cache_dtype: str
 ) -> None:  # fmt: skip
     requests = crowd(prompts)
-    alone = [make_language(96, end_of_text=1.05, backend=backend).generate(*request)[0] for request in requests]
+    usual = InferenceSettings(cache_dtype=cache_dtype)
+    alone = [make_language(96, end_of_text=1.05, settings=usual, backend=backend).generate(*one)[0] for one in requests]
     limits = InferenceSettings(
-        max_rows=max_rows, step_tokens=step_tokens, cache_tokens=cache_tokens, draft_tokens=draft_tokens
-    )
+        max_rows=max_rows, step_tokens=step_tokens, cache_tokens=cache_tokens, draft_tokens=draft_tokens,
+        cache_dtype=cache_dtype,
+    )  # fmt: skip
     engine = make_language(96, end_of_text=1.05, settings=limits, backend=backend).engine
     for _ in range(2):  # the second time, prompts are found in the cache
         streams = [engine.submit(*request) for request in requests]
@@ -193,6 +196,24 @@ def test_right_guesses_save_steps(make_language: Make) -> None:
     engine = language.engine
     assert engine.scheduler.guessed_right > 50
     assert engine.steps + engine.scheduler.guessed_right == 100  # one token a step, and those that were guessed
+
+
+def test_prompts_are_read_before_guesses_are(make_language: Make) -> None:
+    steps = []
+    for guesses in (0, 7):
+        language = make_language(256, settings=InferenceSettings(draft_tokens=guesses, step_tokens=8))
+        engine = language.engine
+        engine.scheduler.worth.pays = lambda *_: True  # type: ignore[method-assign]
+        sampling = SamplingSettings(temperature=0, max_tokens=200, logit_bias={ord("a"): 100})
+        engine.submit("aaaa", sampling)
+        while engine.scheduler.guessed < guesses:
+            engine.step()
+        second = engine.submit("It was the best of times, it was the worst of times", GREEDY)
+        before = engine.steps
+        while second.rows[0].reads_prompt:
+            engine.step()
+        steps.append(engine.steps - before)
+    assert steps[0] == steps[1]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -12,8 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quire.inference.executors import TorchExecutor
 from quire.inference.language import why_not_native
+from quire.inference.native import instructions
 from quire.inference.native.forward import ASLEEP, NativeModel
+from quire.inference.sequence import Batch
 from quire.model.config import ModelConfig
 from quire.model.quantization import load_weights
 from quire.model.transformer import Transformer
@@ -40,8 +43,8 @@ def make(shape: dict[str, Any], seed: int = 0) -> Transformer:
     return model
 
 
-def native(model: Transformer, threads: int = 1, tokens: int = 128) -> NativeModel:
-    return NativeModel(model, blocks=12, tokens=tokens, rows=8, threads=threads)
+def native(model: Transformer, threads: int = 1, half: bool = False) -> NativeModel:
+    return NativeModel(model, blocks=12, tokens=128, rows=8, threads=threads, half=half)
 
 
 def texts(model: Transformer, rows: int, seed: int) -> list[list[int]]:
@@ -67,6 +70,32 @@ def test_logits_are_those_of_pytorch_on_any_number_of_threads(shape: dict[str, A
     assert np.array_equal(found, whole(native(model), tokens, [0, 2, 4]))  # to the bit, wherever the cache has it
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_cache_in_16_bits_rounds_what_it_keeps_and_nothing_else(shape: dict[str, Any]) -> None:
+    model = make(shape)
+    tokens = texts(model, 1, 0)[0]
+    exact, half = native(model), native(model, half=True)
+    expected = whole(exact, tokens, [5, 1, 7])
+    found = whole(half, tokens, [5, 1, 7])
+    assert 0 < np.abs(found - expected).max() <= 5e-3 * np.abs(expected).max()
+    assert 2 * half.cache.nbytes == exact.cache.nbytes
+    rounding = TorchExecutor(model, 12, dtype=torch.float16)
+    batch = Batch(tokens, list(range(CONTEXT)), [0] * CONTEXT, [[5, 1, 7]], wanted=list(range(CONTEXT)))
+    with torch.no_grad():
+        of_pytorch = rounding.step(batch).numpy()
+    # Nearly all of the rounding is the same: a last digit that differs seldom makes another neighbour the nearest.
+    assert np.abs(found - of_pytorch).max() <= 0.3 * np.abs(found - expected).max()
+
+
+def test_float16_is_for_processors_that_convert_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(SHAPES[0])
+    assert why_not_native(model, half=True) is None
+    monkeypatch.setattr(instructions.binding, "get_host_cpu_features", lambda: {"f16c": False})
+    monkeypatch.setattr(instructions.platform, "machine", lambda: "x86_64")
+    assert "float16" in str(why_not_native(model, half=True))
+    assert why_not_native(model) is None
+
+
 @pytest.mark.parametrize("kind", ["int8", "int4"])
 @pytest.mark.parametrize(
     "shape", [{"vocab_size": 100, **GROUPED}, {"vocab_size": 97, "tie_embeddings": False} | GROUPED]
@@ -87,13 +116,23 @@ def test_rows_that_are_no_whole_groups_of_4_bits_are_left_to_pytorch() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10**9), kind=st.sampled_from(["float32", "int8", "int4"]), threads=st.integers(1, 3))
-def test_a_row_is_the_same_to_the_bit_whatever_is_read_beside_it(seed: int, kind: str, threads: int) -> None:
+@given(
+    seed=st.integers(0, 10**9),
+    kind=st.sampled_from(["float32", "int8", "int4"]),
+    threads=st.integers(1, 3),
+    half=st.booleans(),
+)
+def test_a_row_is_the_same_to_the_bit_whatever_is_read_beside_it(
+    seed: int, kind: str, threads: int, half: bool
+) -> None:  # fmt: skip
     chance = random.Random(seed)
     model = load_weights(make({"vocab_size": 50, **GROUPED}), kind)
     rows = texts(model, 3, 1)
-    alone = [whole(native(model), row, [3 * number, 3 * number + 1, 3 * number + 2]) for number, row in enumerate(rows)]
-    together = native(model, threads)
+    alone = [
+        whole(native(model, half=half), row, [3 * number, 3 * number + 1, 3 * number + 2])
+        for number, row in enumerate(rows)
+    ]
+    together = native(model, threads, half)
     read = [0, 0, 0]
     while min(read) < CONTEXT:
         counts = [chance.randint(0, min(30, CONTEXT - done)) for done in read]

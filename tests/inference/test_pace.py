@@ -1,4 +1,4 @@
-from quire.inference.native.pace import AGAIN, TRIES, Pace
+from quire.inference.native.pace import AGAIN, TRIES, Pace, Paces
 
 
 def run(pace: Pace, steps: int, seconds: dict[int, float]) -> list[int]:
@@ -46,3 +46,30 @@ def test_threads_that_have_to_wake_up_first_are_not_judged_by_that() -> None:
         asleep = chosen[-1] == 2 and (len(chosen) == 1 or chosen[-2] == 1)
         pace.took(chosen[-1], 5.0 if asleep else {2: 1.0, 1: 2.0}[chosen[-1]])
     assert chosen[-100:].count(2) == 100
+
+
+def test_tokens_that_come_late_in_a_text_are_no_disturbance() -> None:
+    pace = Pace(2)
+    run(pace, 50, {2: 1.0, 1: 2.0})
+    late = run(pace, 400, {2: 2.0, 1: 3.0})  # the next text has a long prompt
+    assert late.count(1) <= 2
+
+
+def test_steps_of_many_tokens_are_compared_by_the_token() -> None:
+    paces = Paces(2)
+    chosen = []
+    for number in range(400):
+        tokens = 127 if number % 4 else 64  # the last part of a prompt is shorter
+        chosen.append(paces.choose(tokens))
+        paces.took(tokens, chosen[-1], tokens / (1.9 if chosen[-1] == 2 else 1.0))
+    assert chosen.count(1) <= 4
+
+
+def test_steps_of_few_tokens_are_compared_with_steps_of_as_many() -> None:
+    paces = Paces(2)
+    chosen = []
+    for number in range(400):
+        tokens = 63 if number % 4 else 1
+        chosen.append(paces.choose(tokens))
+        paces.took(tokens, chosen[-1], tokens / (1.9 if chosen[-1] == 2 else 1.0))
+    assert chosen.count(1) <= 8

@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -7,8 +6,9 @@ import torch
 from typer.testing import CliRunner
 
 from quire.cli.main import app
+from quire.limits import usable_cores
 from quire.training import machine as room
-from quire.training.machine import find_compiler, limit_threads, memory_limit, product_rate, product_rates, usable_cores
+from quire.training.machine import find_compiler, limit_threads, product_rate, product_rates
 
 
 def test_a_rate_is_what_the_time_of_a_product_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,26 +54,6 @@ def test_a_program_that_comes_in_the_meantime_does_not_change_which_format_is_fa
     monkeypatch.setattr(room.torch, "mm", product)
     rates = product_rates("cpu", {"float32": torch.float32, "bfloat16": torch.bfloat16})
     assert rates["bfloat16"] / rates["float32"] == pytest.approx(2, rel=0.01)
-
-
-def test_cores_and_memory_are_those_of_this_machine() -> None:
-    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
-    assert memory_limit() > 64 * 2**20
-
-
-def test_a_container_s_share_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    monkeypatch.setattr(room, "granted_cores", lambda: 1.5)
-    monkeypatch.setattr(room, "granted_memory", lambda: 100 * 2**20)
-    assert usable_cores() == 2
-    assert memory_limit() == 100 * 2**20
-    monkeypatch.setattr(room, "granted_cores", lambda: 64.0)
-    monkeypatch.setattr(room, "granted_memory", lambda: 2**62)
-    assert usable_cores() == 4
-    assert 100 * 2**20 < memory_limit() < 2**62
-    monkeypatch.setattr(room, "granted_cores", lambda: None)
-    monkeypatch.setattr(room, "granted_memory", lambda: None)
-    assert usable_cores() == 4
 
 
 def test_torch_gets_no_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 RUNS = Path(__file__).resolve().parents[1] / "runs" / "inference.json"
-STYLES = ((BLUE, "o-"), (ORANGE, "s--"), (PURPLE, "^:"))
+COLOURS = (BLUE, ORANGE, PURPLE)
+CACHES = {"float32": "o-", "float16": "s--"}
 
 Models = dict[str, dict[str, Any]]
 
@@ -39,28 +40,29 @@ def _one() -> tuple[Figure, Axes]:
 def by_position(models: Models) -> Figure:
     """The time of a token by its position, and what the growth of the bytes that it reads would make of the first."""
     figure, axes = _one()
-    for (name, model), (colour, style) in zip(models.items(), STYLES, strict=False):
-        found = model["positions"]
-        axes.plot(
-            found["position"], found["milliseconds"], style, color=colour, label=f"{name}, measured", markersize=3
-        )
-        weights, cache = model["weight_bytes"], model["cache_bytes_per_token"]
-        first = found["milliseconds"][0] / (weights + cache * found["position"][0])
-        expected = [first * (weights + cache * position) for position in found["position"]]
-        axes.plot(found["position"], expected, "-", color=FAINT, linewidth=1.0)
+    for (name, model), colour in zip(models.items(), COLOURS, strict=False):
+        for kind, style in CACHES.items():
+            found = model["positions"][kind]
+            label = f"{name}, cache in {kind}"
+            axes.plot(found["position"], found["milliseconds"], style, color=colour, label=label, markersize=3)
+            weights, cache = model["weight_bytes"], model["cache_bytes_per_token"][kind]
+            first = found["milliseconds"][0] / (weights + cache * found["position"][0])
+            expected = [first * (weights + cache * position) for position in found["position"]]
+            axes.plot(found["position"], expected, "-", color=FAINT, linewidth=1.0)
     axes.plot([], [], "-", color=FAINT, linewidth=1.0, label="in proportion to the bytes read")
     axes.set(xlabel="position of the token", ylabel="milliseconds a token", ylim=(0, None))
-    axes.legend(loc="upper left")
+    axes.legend(loc="center")
     return figure
 
 
 def by_batch(models: Models) -> Figure:
     """Tokens a second of several texts at once, as a multiple of those of one."""
     figure, axes = _one()
-    for (name, model), (colour, style) in zip(models.items(), STYLES, strict=False):
-        found = model["batches"]
-        axes.plot(found["batch"], found["to_one"], style, color=colour, label=f"{name}, measured")
-        sizes = found["batch"]
+    for (name, model), colour in zip(models.items(), COLOURS, strict=False):
+        for kind, style in CACHES.items():
+            found = model["batches"][kind]
+            axes.plot(found["batch"], found["to_one"], style, color=colour, label=f"{name}, cache in {kind}")
+            sizes = found["batch"]
     axes.plot(sizes, sizes, "-", color=FAINT, linewidth=1.0, label="if more texts cost nothing")
     axes.set(xscale="log", yscale="log", xlabel="texts at once", ylabel="tokens/s, times those of one text")
     axes.set_xticks(sizes, [str(size) for size in sizes])

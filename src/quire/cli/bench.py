@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from quire.cli.opening import backend_option, device_option, open_model, threads_option, weights_option
+from quire.cli.opening import (
+    backend_option,
+    cache_dtype_option,
+    device_option,
+    open_model,
+    threads_option,
+    weights_option,
+)
 from quire.inference.settings import InferenceSettings
 from quire.settings import build
 
@@ -27,13 +34,14 @@ def command(
     *,
     rounds: int = typer.Option(5, min=1, help="How often everything is measured; the median is told."),
     weights: str | None = weights_option(),
+    cache_dtype: str = cache_dtype_option(),
     backend: str = backend_option(),
     threads: int | None = threads_option(),
     device: str | None = device_option(),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Measure how fast a model reads and writes here, and say what bounds it: bandwidth, arithmetic or overhead."""
-    engine = build(InferenceSettings, {"threads": threads}, where="bench")
+    engine = build(InferenceSettings, {"threads": threads, "cache_dtype": cache_dtype}, where="bench")
 
     from quire.evaluation.speed import measure_speed
 

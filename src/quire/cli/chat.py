@@ -12,6 +12,7 @@ import typer
 from quire.cli.chat_input import ChatInput
 from quire.cli.opening import (
     backend_option,
+    cache_dtype_option,
     device_option,
     ended_by_ctrl_c,
     from_shell,
@@ -46,6 +47,7 @@ def command(
     temperature: float | None = typer.Option(None, help=help_of(SamplingSettings, "temperature")),
     seed: int | None = typer.Option(None, help="The same seed and the same words give the same conversation."),
     weights: str | None = weights_option(),
+    cache_dtype: str = cache_dtype_option(),
     backend: str = backend_option(),
     threads: int | None = threads_option(),
     draft_tokens: int = typer.Option(
@@ -60,7 +62,9 @@ def command(
     given = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     values = {name: value for name, value in given.items() if value is not None}
     sampling = build(SamplingSettings, with_assignments(values, assignments), where="chat")
-    engine = build(InferenceSettings, {"threads": threads, "draft_tokens": draft_tokens}, where="chat")
+    engine = build(
+        InferenceSettings, {"threads": threads, "cache_dtype": cache_dtype, "draft_tokens": draft_tokens}, where="chat"
+    )
 
     from quire.inference.conversation import Conversation, Template
 

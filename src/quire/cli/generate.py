@@ -14,6 +14,7 @@ import typer
 
 from quire.cli.opening import (
     backend_option,
+    cache_dtype_option,
     device_option,
     ended_by_ctrl_c,
     from_shell,
@@ -60,6 +61,7 @@ def command(
     json_schema: str | None = typer.Option(None, metavar="FILE-or-JSON", help=help_of(SamplingSettings, "json_schema")),
     regex: str | None = _option("regex"),
     weights: str | None = weights_option(),
+    cache_dtype: str = cache_dtype_option(),
     backend: str = backend_option(),
     threads: int | None = threads_option(),
     draft_tokens: int = typer.Option(
@@ -92,7 +94,11 @@ def command(
         "regex": regex,
     }
     sampling = build(SamplingSettings, values, where="generate")
-    engine = build(InferenceSettings, {"threads": threads, "draft_tokens": draft_tokens}, where="generate")
+    engine = build(
+        InferenceSettings,
+        {"threads": threads, "cache_dtype": cache_dtype, "draft_tokens": draft_tokens},
+        where="generate",
+    )
     texts = [_read_stdin() if prompt == "-" else from_shell(prompt, "PROMPT") for prompt in prompts or [""]]
 
     language = open_model(run, engine, device=device, weights=weights, backend=backend)

@@ -14,7 +14,8 @@ import typer
 
 from quire.errors import UsageError
 from quire.inference.settings import InferenceSettings
-from quire.settings import help_of
+from quire.limits import usable_cores
+from quire.settings import default_of, help_of
 
 if TYPE_CHECKING:
     from quire.inference.language import LanguageModel
@@ -27,6 +28,11 @@ COMPILING = "quire: compiling the steps for this processor once, 10 to 20 s …"
 def weights_option() -> Any:
     """Return the option `--weights`."""
     return typer.Option(None, metavar="KIND", help="float32, int8 or int4; left out, as the run has them.")
+
+
+def cache_dtype_option() -> Any:
+    """Return the option `--cache-dtype`."""
+    return typer.Option(default_of(InferenceSettings, "cache_dtype"), help=help_of(InferenceSettings, "cache_dtype"))
 
 
 def backend_option() -> Any:
@@ -64,8 +70,10 @@ def open_model(
 
         from quire.inference.language import load
 
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
+        cores = usable_cores()
+        if settings.threads is not None and settings.threads > cores:
+            print(f"quire: {settings.threads} threads on {cores} cores: they wait for each other", file=sys.stderr)
+        torch.set_num_threads(settings.threads or min(torch.get_num_threads(), cores))
         language = load(run, device, settings=settings, backend=backend, weights=weights)  # type: ignore[arg-type]
         language.prepare(compiling=lambda: print(COMPILING, file=sys.stderr, flush=True))
     return language

@@ -170,7 +170,7 @@ def measure_speed(
     prompt = max(1, min(MOST_PROMPT, context - 1))
     native = isinstance(engine.executor, NativeExecutor)
     device = language.model.model.norm.weight.device
-    threads = language.settings.threads or torch.get_num_threads()
+    threads = language.threads
     weight_bytes = _weight_bytes(language)
     speed = Speed(
         prompt_tokens=prompt,
@@ -182,7 +182,7 @@ def measure_speed(
         weights=language.model.weights_kind,
         weight_bytes=weight_bytes,
         reading_bytes=min(weight_bytes, MEMORY_BYTES),
-        cache_bytes=cache_bytes(config) * (before + written // 2),
+        cache_bytes=cache_bytes(config, language.cache_dtype.itemsize) * (before + written // 2),
         token_flops=reading_flops(config, 1, before + written // 2),
         prompt_flops=reading_flops(config, prompt),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from quire.inference.blocks import BLOCK
 from quire.inference.recorded import RecordedStep, power_of_two
 from quire.inference.sequence import Batch
+from quire.inference.views import PagedView, RowView
 from quire.model.cache import KVCache
 from quire.model.transformer import Transformer
 
@@ -27,17 +28,20 @@ class TorchExecutor:
         model: what reads.
         blocks: of 32 positions, that the cache has.
         recorded: whether rows of one token are read at fixed places; left out, on a GPU.
+        dtype: of what the cache holds; left out, that of the weights.
     """
 
-    def __init__(self, model: Transformer, blocks: int, *, recorded: bool | None = None) -> None:
+    def __init__(
+        self, model: Transformer, blocks: int, *, recorded: bool | None = None, dtype: torch.dtype | None = None
+    ) -> None:
         self.model, self.config, self.blocks = model, model.config, blocks
         config, weight = model.config, model.model.norm.weight
         self.device = weight.device
         self.recorded = self.device.type == "cuda" if recorded is None else recorded
         # One block more than texts may have: rows that only fill a recorded step up write there.
-        shape = (config.num_layers, blocks + 1, config.num_kv_heads, BLOCK, config.head_dim)
-        self.keys = torch.zeros(shape, device=self.device, dtype=weight.dtype)  # (layers, blocks, kv heads, 32, K)
-        self.values = torch.zeros(shape, device=self.device, dtype=weight.dtype)
+        shape = (config.num_layers, config.num_kv_heads, (blocks + 1) * BLOCK, config.head_dim)
+        self.keys = torch.zeros(shape, device=self.device, dtype=dtype or weight.dtype)  # (layers, kv heads, slots, K)
+        self.values = torch.zeros_like(self.keys)
         self._steps: dict[tuple[int, int], RecordedStep] = {}
 
     @property
@@ -73,16 +77,22 @@ class TorchExecutor:
 
     def _clear(self, blocks: list[int]) -> None:
         """Empty blocks that are written anew: what is hidden in them counts nothing, unless it is no number."""
-        if blocks:
-            self.keys[:, blocks] = 0
-            self.values[:, blocks] = 0
+        for pool in (self.keys, self.values) if blocks else ():
+            pool.view(*pool.shape[:2], -1, BLOCK, pool.shape[-1])[:, :, blocks] = 0
 
     def _read(self, number: int, span: range, batch: Batch) -> torch.Tensor:
         """Read several tokens of one row; return what each gives, (T, D)."""
         tokens = torch.tensor([batch.token_ids[span[0] : span[-1] + 1]], device=self.device)
-        positions = torch.tensor([batch.positions[span[0] : span[-1] + 1]], device=self.device)
-        table = batch.tables[number][: batch.positions[span[-1]] // BLOCK + 1]
-        return self._hidden(tokens, positions, torch.tensor([table], device=self.device))[0]
+        first, stop = batch.positions[span[0]], batch.positions[span[-1]] + 1
+        return self._hidden(tokens, self._view(batch.tables[number], first, stop))[0]
+
+    def _view(self, table: Sequence[int], first: int, stop: int) -> RowView | PagedView:
+        """Return the cache of one row for its tokens from `first` on, before `stop`."""
+        table = table[: -(-stop // BLOCK)]
+        if all(after == before + 1 for before, after in itertools.pairwise(table)):
+            return RowView(self.keys, self.values, range(table[0], table[-1] + 1), first, stop)
+        positions = torch.arange(first, stop, device=self.device)[None]
+        return PagedView(self.keys, self.values, torch.tensor([table], device=self.device), positions)
 
     def _read_single(self, rows: Sequence[int], begins: Sequence[int], batch: Batch) -> torch.Tensor:
         """Read a token of each of some rows; return the logits after each, (B, V)."""
@@ -90,8 +100,11 @@ class TorchExecutor:
         tokens, positions = ([numbers[place] for place in places] for numbers in (batch.token_ids, batch.positions))
         most = max(positions) // BLOCK + 1
         if not self.recorded:
-            tables = [[*table, *[0] * (most - len(table))] for table in (batch.tables[row][:most] for row in rows)]
             columns = torch.tensor([tokens, positions], device=self.device)[..., None]  # (2, B, 1)
+            if len(rows) == 1:
+                view = self._view(batch.tables[rows[0]], positions[0], positions[0] + 1)
+                return self.model.head(self._hidden(columns[0], view)[:, -1])
+            tables = [[*table, *[0] * (most - len(table))] for table in (batch.tables[row][:most] for row in rows)]
             return self._logits(columns[0], columns[1], torch.tensor(tables, device=self.device))
         most = min(power_of_two(most), -(-self.config.context_length // BLOCK))
         size = (power_of_two(len(rows)), most)
@@ -99,53 +112,12 @@ class TorchExecutor:
             self._steps[size] = RecordedStep(self._logits, *size, self.device, self.blocks)
         return self._steps[size](tokens, positions, [batch.tables[row][:most] for row in rows])
 
-    def _hidden(self, tokens: torch.Tensor, positions: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
-        view = PagedView(self.keys, self.values, tables, positions)
+    def _hidden(self, tokens: torch.Tensor, view: RowView | PagedView) -> torch.Tensor:
         return self.model.hidden(tokens, cache=cast(KVCache, view))  # it has what a reading asks of one
 
     def _logits(self, tokens: torch.Tensor, positions: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
-        return self.model.head(self._hidden(tokens, positions, tables)[:, -1])
-
-
-class PagedView:
-    """The blocks of some rows, as the cache of one reading."""
-
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, tables: torch.Tensor, positions: torch.Tensor) -> None:
-        self.keys, self.values, self.tables, self.positions = keys, values, tables, positions
-        self.lengths: list[int] = []
-        slots = torch.arange(tables.shape[1] * BLOCK, device=keys.device)  # (S)
-        self.mask = slots <= positions[:, None, :, None]  # (B, 1, T, S)
-        self.blocks = tables.gather(1, positions // BLOCK)  # (B, T)
-
-    def place(self, num_tokens: int, positions: torch.Tensor | None = None) -> PagedPlacement:
-        """Say where the tokens go; the positions are those the view was made for."""
-        return PagedPlacement(self, self.positions, self.mask)
-
-
-@dataclass(frozen=True, slots=True)
-class PagedPlacement:
-    """Where the tokens of one reading go in the blocks, as `quire.model.cache.Placement`."""
-
-    view: PagedView
-    positions: torch.Tensor  # (B, T)
-    mask: torch.Tensor  # (B, 1, T, S), True = seen
-    causal: bool = False
-    start: int | None = None
-
-    @property
-    def ends(self) -> list[int]:
-        """Return nothing: the engine knows the lengths of its rows."""
-        return []
-
-    def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write keys and values (B, kv heads, T, K) into their blocks; return all of the rows (B, kv heads, S, K)."""
-        view = self.view
-        together = []
-        for pool, new in ((view.keys[layer], keys), (view.values[layer], values)):
-            pool[view.blocks, :, self.positions % BLOCK] = new.transpose(1, 2).to(pool.dtype)
-            rows = pool[view.tables]  # (B, blocks, kv heads, 32, K)
-            together.append(rows.transpose(1, 2).flatten(2, 3))
-        return together[0], together[1]
+        view = PagedView(self.keys, self.values, tables, positions)
+        return self.model.head(self._hidden(tokens, view)[:, -1])
 
 
 class UncachedExecutor:

@@ -17,6 +17,7 @@ from quire.inference.executors import NativeExecutor, TorchExecutor, UncachedExe
 from quire.inference.sequence import Completion
 from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.inference.stream import Stream
+from quire.limits import free_memory, usable_cores
 from quire.model.folder import CONFIG_FILE, read_model
 from quire.model.quantization import load_weights
 from quire.model.size import cache_bytes
@@ -25,6 +26,7 @@ from quire.tokens.tokenizer import Tokenizer
 
 Backend = Literal["auto", "native", "torch"]
 CACHE_BYTES = 1 << 30  # of the cache, where no size is asked for
+CACHE_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
 class LanguageModel:
@@ -75,7 +77,7 @@ class LanguageModel:
         Args:
             compiling: called where its steps must be compiled first, once on a machine, for 10 to 20 seconds.
         """
-        if compiling is not None and self.backend != "torch" and why_not_native(self.model) is None:
+        if compiling is not None and self.backend != "torch" and why_not_native(self.model, half=self._half) is None:
             from quire.inference.native.forward import compiled_run
 
             compiled_run(compiling)
@@ -126,32 +128,60 @@ class LanguageModel:
     def _executor(self) -> Executor:
         blocks = self._blocks()
         if self.backend != "torch":
-            reason = why_not_native(self.model)
+            reason = why_not_native(self.model, half=self._half)
             if reason is None:
                 from numba.core.errors import NumbaError
 
                 from quire.inference.native.forward import NativeModel
 
                 tokens = max(self.settings.step_tokens, self.settings.max_rows)
-                threads = self.settings.threads or torch.get_num_threads()
                 rows = self.settings.max_rows
                 try:
-                    native = NativeModel(self.model, blocks=blocks, tokens=tokens, rows=rows, threads=threads)
+                    native = NativeModel(
+                        self.model, blocks=blocks, tokens=tokens, rows=rows, threads=self.threads, half=self._half
+                    )
                     return NativeExecutor(native)
                 except (NumbaError, RuntimeError) as error:  # a processor or a system that the compiler cannot serve
                     reason = f"they cannot be compiled: {error}"
                     warnings.warn(f"no compiled steps here, PyTorch computes: {reason}", stacklevel=4)
             if self.backend == "native":
                 raise UsageError(f"no compiled steps here: {reason}", hint='backend="torch" works everywhere')
-        return TorchExecutor(self.model, blocks)
+        return TorchExecutor(self.model, blocks, dtype=self.cache_dtype)
 
     def _blocks(self) -> int:
         """Return how many blocks the cache gets: one context at least."""
-        config = self.model.config
+        config, weight = self.model.config, self.model.model.norm.weight
         context = -(-config.context_length // BLOCK)
-        if self.settings.cache_tokens is not None:
-            return max(context, -(-self.settings.cache_tokens // BLOCK))
-        return max(context, min(self.settings.max_rows * context, CACHE_BYTES // (BLOCK * cache_bytes(config))))
+        a_block = BLOCK * cache_bytes(config, self.cache_dtype.itemsize)
+        if self.settings.cache_tokens is None:
+            blocks = max(context, min(self.settings.max_rows * context, CACHE_BYTES // a_block))
+        else:
+            blocks = max(context, -(-self.settings.cache_tokens // BLOCK))
+        on_gpu = weight.device.type == "cuda"
+        free = torch.cuda.mem_get_info(weight.device)[0] if on_gpu else free_memory()
+        if blocks * a_block > free:
+            raise UsageError(
+                f"a cache of {blocks * BLOCK:,} tokens takes {blocks * a_block / 1e9:,.1f} GB, and"
+                f" {free / 1e9:,.1f} GB are free",
+                where="cache_tokens",
+                hint=f"{config.context_length:,} at least, the model's context; cache_dtype = float16 halves what it takes",
+            )
+        return blocks
+
+    @property
+    def threads(self) -> int:
+        """Return how many threads compute on a CPU: torch's number, but no more than there are cores to use."""
+        return self.settings.threads or min(torch.get_num_threads(), usable_cores())
+
+    @property
+    def cache_dtype(self) -> torch.dtype:
+        """Return what keys and values are kept as."""
+        asked = self.settings.cache_dtype
+        return self.model.model.norm.weight.dtype if asked == "auto" else CACHE_DTYPES[asked]
+
+    @property
+    def _half(self) -> bool:
+        return self.cache_dtype == torch.float16
 
     def _reading_engine(self) -> Engine:
         if self._uncached is None:
@@ -160,8 +190,8 @@ class LanguageModel:
         return self._uncached
 
 
-def why_not_native(model: Transformer) -> str | None:
-    """Return why compiled steps cannot compute this model; None where they can."""
+def why_not_native(model: Transformer, *, half: bool = False) -> str | None:
+    """Return why compiled steps cannot compute this model, with a cache of float16 numbers; None where they can."""
     if model.model.norm.weight.device.type != "cpu":
         return f"the model is on {model.model.norm.weight.device}"
     if model.model.norm.weight.dtype != torch.float32:
@@ -171,10 +201,10 @@ def why_not_native(model: Transformer) -> str | None:
     if model.weights_kind == "int4" and any(size % 32 for size in inputs):
         return f"rows of {', '.join(map(str, inputs))} numbers are no whole groups of 32"
     try:
-        import numba  # noqa: F401
+        from quire.inference.native.instructions import converts_halves
     except ImportError as error:
         return f"numba cannot be loaded: {error}"
-    return None
+    return "this processor does not convert float16 numbers" if half and not converts_halves() else None
 
 
 def load(

@@ -70,7 +70,9 @@ class Scheduler:
         left = self.settings.step_tokens
         planned: set[Row] = set()
         pushed_out = self.pushed_out
-        spare = left - sum(row.unread == 1 for row in self.running)  # for guesses: before any, each text has its token
+        spare = left - sum(row.unread for row in self.running)  # for guesses: what is to be read comes before them
+        if self.waiting and len(self.running) < self.settings.max_rows:
+            spare -= self.waiting[0].unread
         for writing in (True, False):
             for row in list(self.running):
                 if row.state is not State.RUNNING or (row.unread == 1) is not writing or not left:

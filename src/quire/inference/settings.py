@@ -142,6 +142,8 @@ class InferenceSettings(Settings):
     """Most tokens that one step reads: a long prompt is read in parts, between which the others go on."""
     cache_tokens: int | None = Field(default=None, ge=1)
     """Tokens that the cache has room for; left out, `max_rows` contexts, or as many as fit into a gigabyte."""
+    cache_dtype: Literal["auto", "float32", "float16"] = "auto"
+    """What keys and values are kept as: auto = what the model computes in; float16 takes half, rounded to 11 bits."""
     prefix_cache: bool = True
     """Whether a text takes from the cache what another one that begins alike has read before."""
     draft_tokens: int = Field(default=0, ge=0, le=64)

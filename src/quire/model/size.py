@@ -74,9 +74,9 @@ def reading_flops(config: ModelConfig, tokens: int, before: int = 0) -> int:
     return tokens * sum(each.values()) + scores * seen + head
 
 
-def cache_bytes(config: ModelConfig) -> int:
-    """Return the bytes of keys and values, in float32, that the cache holds of a token."""
-    return 2 * 4 * config.num_layers * config.num_kv_heads * config.head_dim
+def cache_bytes(config: ModelConfig, number: int = 4) -> int:
+    """Return the bytes of keys and values that the cache holds of a token, in numbers of so many bytes."""
+    return 2 * number * config.num_layers * config.num_kv_heads * config.head_dim
 
 
 def size_table(config: ModelConfig, context: int | None = None) -> str:

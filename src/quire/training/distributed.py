@@ -20,8 +20,8 @@ import torch
 import torch.distributed as dist
 
 from quire.errors import QuireError, UsageError
+from quire.limits import usable_cores
 from quire.tokens.order import key_of
-from quire.training.machine import usable_cores
 
 T = TypeVar("T")
 

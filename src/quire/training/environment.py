@@ -17,8 +17,9 @@ import torch
 import quire
 from quire.errors import FormatError
 from quire.files import explain_os_error
+from quire.limits import memory_limit, usable_cores
 from quire.training.config import RunConfig
-from quire.training.machine import cpu_name, memory_limit, usable_cores
+from quire.training.machine import cpu_name
 from quire.training.meter import measured_rate
 
 # What a command may hold and a report that is handed on must not: the user and password of a URL, a secret by its name.

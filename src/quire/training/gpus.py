@@ -146,7 +146,8 @@ def measured_cpu() -> Gpu:
     """Return this machine's processor with its measured rate in float32, of which training on CPUs is a known share."""
     import torch
 
-    from quire.training.machine import cpu_name, memory_limit, product_rate, usable_cores
+    from quire.limits import memory_limit, usable_cores
+    from quire.training.machine import cpu_name, product_rate
 
     return Gpu(
         key=CPU,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 import platform
 import shutil
@@ -15,12 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped,unused-ignore]
 import torch
 from torch import Tensor
 
 from quire.errors import UsageError
-from quire.training.control_groups import granted_cores, granted_memory
+from quire.limits import memory_limit, usable_cores
 
 # Products of this size are large enough to reach a CPU's rate and small enough that nine of them take a second.
 CPU_PRODUCT = 1024
@@ -150,13 +148,6 @@ def _wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def usable_cores() -> int:
-    """Return the CPU cores this process may use: those it is bound to, or less in a container with a share of them."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    granted = granted_cores()
-    return bound if granted is None else max(1, min(bound, math.ceil(granted)))
-
-
 def limit_threads() -> None:
     """Let torch compute in no more threads than there are cores to use: it counts those of the machine."""
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
@@ -197,10 +188,3 @@ def cpu_name() -> str:
     except OSError:
         pass  # not Linux: the generic name is all there is
     return platform.processor() or platform.machine()
-
-
-def memory_limit() -> int:
-    """Return the bytes of memory this process may use: the machine's, or less in a container with a limit."""
-    total = int(psutil.virtual_memory().total)
-    granted = granted_memory()
-    return total if granted is None else min(total, granted)

@@ -1,7 +1,8 @@
 """Attention in a step: keys and values go into the blocks of the cache, and each token gathers from those of its text.
 
 A block holds for each head its keys as [K][32] and its values as [32][K]: so both products run over 32 numbers that lie
-side by side, the scores of 32 positions and the columns of the values.
+side by side, the scores of 32 positions and the columns of the values. Its numbers are float32, or float16, which are
+widened where they are read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from quire.inference.native.program import (
     CACHE,
     CACHE_HEAD,
     CACHE_LAYER,
+    CACHE_SIZE,
     CONSTANTS,
     COSINES,
     GATHERED,
@@ -45,8 +47,19 @@ from quire.inference.native.program import (
 
 
 @compiled
-def turn(p: Any, source: int, norm: int, position: int, target: int, step: int, factor: Any) -> None:
-    """Write a head's row to `target`, numbers `step` bytes apart: normalised, turned to its position, times a factor.
+def put(size: int, target: int, value: Any) -> None:
+    """Write a number of 4 bytes or of 2."""
+    if size == 4:
+        mem.store(target, value)
+    else:
+        mem.store_half(target, value)
+
+
+@compiled
+def turn(p: Any, source: int, norm: int, position: int, number: int, target: int, step: int, factor: Any) -> None:
+    """Write a head's row to `target`: normalised, turned to its position, times a factor.
+
+    Its numbers get `number` bytes each and lie `step` bytes apart.
 
     As in Hugging Face's models, number i turns with number i + K / 2.
     """
@@ -64,8 +77,8 @@ def turn(p: Any, source: int, norm: int, position: int, target: int, step: int, 
         if p[QK_NORM]:
             a, b = a * mem.load(norm + 4 * k), b * mem.load(norm + 4 * (k + half))
         cosine, sine = mem.load(cosines + 4 * k), mem.load(sines + 4 * k)
-        mem.store(target + step * k, (a * cosine - b * sine) * factor)
-        mem.store(target + step * (k + half), (b * cosine + a * sine) * factor)
+        put(number, target + step * k, (a * cosine - b * sine) * factor)
+        put(number, target + step * (k + half), (b * cosine + a * sine) * factor)
 
 
 @compiled
@@ -79,45 +92,17 @@ def block_of(p: Any, layer: int, token: int, number: int, head: int) -> Any:
 @compiled
 def keep(p: Any, m: Any, layer: int, thread: int) -> None:
     """Put the keys and values of this step's tokens into the cache: this thread's share."""
-    size, heads = p[HEAD_DIM], p[KV_HEADS]
+    size, heads, number = p[HEAD_DIM], p[KV_HEADS], p[CACHE_SIZE]
     for item in range(thread, p[TOKENS] * heads, p[THREADS]):
         token, head = item // heads, item % heads
         position = mem.load_int32(p[POSITIONS] + 4 * token)
         keys = block_of(p, layer, token, position // BLOCK, head)
         row = p[QKV] + token * p[QKV_STRIDE] + 4 * size * (p[HEADS] + head)
         place = position % BLOCK
-        turn(p, row, m[KEY_NORM], position, keys + 4 * place, 4 * BLOCK, numba.float32(1.0))
-        values = keys + 4 * size * BLOCK + 4 * place * p[VALUE_DIM]
+        turn(p, row, m[KEY_NORM], position, number, keys + number * place, number * BLOCK, numba.float32(1.0))
+        values = keys + number * (size * BLOCK + place * p[VALUE_DIM])
         for k in range(size):
-            mem.store(values + 4 * k, mem.load(row + 4 * (size * heads + k)))
-
-
-@compiled
-def strip(
-    vectors: int, rows: int, w: int, other: int, w_stride: int, x: int, x_stride: int, y: int, y_stride: int,
-    inputs: int, add: int,
-) -> None:  # fmt: skip
-    """Multiply up to four rows with 16, 32 or 64 columns of the cache."""
-    if vectors == 4:
-        if rows == 4:
-            v.wide_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-        elif rows == 2:
-            v.wide_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-        else:
-            v.wide_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-    elif vectors == 2:
-        if rows == 4:
-            v.strip_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-        elif rows == 2:
-            v.strip_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-        else:
-            v.strip_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-    elif rows == 4:
-        v.narrow_4(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-    elif rows == 2:
-        v.narrow_2(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
-    else:
-        v.narrow_1(w, other, w_stride, x, x_stride, y, y_stride, inputs, add)
+            put(number, values + number * k, mem.load(row + 4 * (size * heads + k)))
 
 
 @compiled
@@ -130,6 +115,7 @@ def attend(
     one has shares of zero for the rest, which adds nothing to its sums.
     """
     size, padded, scores_stride, rows = p[HEAD_DIM], p[VALUE_DIM], p[SCORES], span * heads
+    number = p[CACHE_SIZE]
     queries = p[SCRATCH] + thread * p[SCRATCH_THREAD]
     gathered = queries + ROWS_AT_ONCE * 4 * padded
     scores = gathered + ROWS_AT_ONCE * 4 * padded
@@ -139,16 +125,22 @@ def attend(
     for row in range(rows):
         source = p[QKV] + (token + row // heads) * p[QKV_STRIDE] + 4 * size * (first + row % heads)
         place = queries + 4 * padded * row
-        turn(p, source, m[QUERY_NORM], position + row // heads, place, 4, mem.load(p[CONSTANTS] + 4))
-    for number in range(0, blocks, 2):
-        keys = other = block_of(p, layer, token, number, head)
+        turn(p, source, m[QUERY_NORM], position + row // heads, 4, place, 4, mem.load(p[CONSTANTS] + 4))
+    for at in range(0, blocks, 2):
+        keys = other = block_of(p, layer, token, at, head)
         vectors = 2
-        if number + 1 < blocks:
-            vectors, other = 4, block_of(p, layer, token, number + 1, head)
-        for ahead in range(number + 2, min(number + 4, blocks)):
-            mem.fetch(block_of(p, layer, token, ahead, head), 2 * size)
-        place = scores + 128 * number
-        strip(vectors, rows, keys, other, 4 * BLOCK, queries, 4 * padded, place, scores_stride, size, 0)
+        if at + 1 < blocks:
+            vectors, other = 4, block_of(p, layer, token, at + 1, head)
+        ahead, ahead_other = keys, other
+        if at + 2 < blocks:
+            ahead = ahead_other = block_of(p, layer, token, at + 2, head)
+        if at + 3 < blocks:
+            ahead_other = block_of(p, layer, token, at + 3, head)
+        place = scores + 128 * at
+        v.strip(
+            number, vectors, rows, keys, other, number * BLOCK, queries, 4 * padded, place, scores_stride, size, 0,
+            ahead, ahead_other
+        )  # fmt: skip
     for row in range(rows):
         own = scores + scores_stride * row
         for place in range(position + row // heads + 1, blocks * BLOCK):
@@ -157,16 +149,17 @@ def attend(
         total = v.exponentiate(own, 2 * blocks, most)
         mem.store(queries + 4 * padded * row, numba.float32(1.0) / total)  # the query is no longer needed
     vectors = 4 if padded % 64 == 0 else (2 if padded % 32 == 0 else 1)
-    for number in range(blocks):
-        values = block_of(p, layer, token, number, head) + 4 * size * BLOCK
-        here = min(BLOCK, seen - number * BLOCK)
-        if number + 1 < blocks:
-            mem.fetch(block_of(p, layer, token, number + 1, head) + 4 * size * BLOCK, 2 * padded)
+    for at in range(blocks):
+        values = block_of(p, layer, token, at, head) + number * size * BLOCK
+        here = min(BLOCK, seen - at * BLOCK)
+        ahead = 0
+        if at + 1 < blocks:
+            ahead = block_of(p, layer, token, at + 1, head) + number * size * BLOCK - values
         for part in range(0, padded, 16 * vectors):
-            columns = values + 4 * part
-            strip(
-                vectors, rows, columns, columns + 128, 4 * padded, scores + 128 * number, scores_stride,
-                gathered + 4 * part, 4 * padded, here, number,
+            columns = values + number * part
+            v.strip(
+                number, vectors, rows, columns, columns + number * 32, number * padded, scores + 128 * at,
+                scores_stride, gathered + 4 * part, 4 * padded, here, at, columns + ahead, columns + ahead + number * 32
             )  # fmt: skip
     for row in range(rows):
         own_token = token + row // heads

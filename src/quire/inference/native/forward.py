@@ -24,7 +24,7 @@ from quire.inference.native import instructions as op
 from quire.inference.native import memory as mem
 from quire.inference.native import program as k
 from quire.inference.native import vectors as v
-from quire.inference.native.pace import Pace
+from quire.inference.native.pace import Paces
 from quire.inference.native.packing import Panels, aligned, pack
 from quire.model.transformer import Transformer
 
@@ -128,9 +128,12 @@ class NativeModel:
         tokens: the most tokens of one step.
         rows: the most rows of one step, of which each has a table of blocks.
         threads: that compute.
+        half: whether the cache keeps numbers as float16.
     """
 
-    def __init__(self, model: Transformer, *, blocks: int, tokens: int, rows: int, threads: int) -> None:
+    def __init__(
+        self, model: Transformer, *, blocks: int, tokens: int, rows: int, threads: int, half: bool = False
+    ) -> None:
         self._workers: list[threading.Thread] = []
         self._run = compiled_run()
         self.config = config = model.config
@@ -141,22 +144,23 @@ class NativeModel:
         self._matrices: list[Panels] = []
         self._layers = self._pack(model)
         qkv = (config.num_heads + 2 * config.num_kv_heads) * head
-        head_bytes = 4 * BLOCK * (head + value)
+        number = 2 if half else 4  # bytes
+        head_bytes = number * BLOCK * (head + value)
         layer_bytes = blocks * config.num_kv_heads * head_bytes
         longest = -(-config.context_length // BLOCK) * BLOCK
         scratch = max(2 * k.ROWS_AT_ONCE * 4 * value + k.ROWS_AT_ONCE * 4 * longest, 2 * 128 * k.TILE)
         scratch = -(-scratch // 64) * 64
         self.cache = aligned(config.num_layers * layer_bytes // 4)
         self._counters = aligned(ASLEEP + 8 * threads, np.int64)
-        self._paces = [Pace(threads) for _ in range(8)]  # of steps of 1 token, 2 to 3, 4 to 7, …
+        self._paces = Paces(threads)
         self._token_ids, self._positions, self._wanted = (aligned(tokens, np.int32) for _ in range(3))
         self._tables = aligned((rows, longest // BLOCK), np.int32)
         self._table_of = aligned(tokens, np.int64)
         self._logits = aligned((tokens, self._round(config.vocab_size)))
         packed_thread = 4 * -(-k.FEW * width // 16) * 16
-        half = model.cos.shape[1] // 2
+        turned = model.cos.shape[1] // 2
         cosines, sines = (
-            self._keep(np.ascontiguousarray(table[:, :half].detach().cpu().float().numpy()))
+            self._keep(np.ascontiguousarray(table[:, :turned].detach().cpu().float().numpy()))
             for table in (model.cos, model.sin)
         )
         constants = self._keep(np.array([config.norm_eps, head**-0.5], np.float32))
@@ -178,6 +182,7 @@ class NativeModel:
             k.COSINES: cosines,
             k.SINES: sines,
             k.CACHE: self.cache.ctypes.data,
+            k.CACHE_SIZE: number,
             k.CACHE_LAYER: layer_bytes,
             k.CACHE_HEAD: head_bytes,
             k.SCRATCH: self._keep(aligned((threads, scratch // 4))),
@@ -245,8 +250,7 @@ class NativeModel:
             self._tables[row, : len(table)] = table
         self._table_of[:count] = self._tables.ctypes.data + self._tables.strides[0] * np.asarray(rows)
         self._program[k.TOKENS], self._program[k.WANTED] = count, asked
-        pace = self._paces[min(count.bit_length(), len(self._paces) - 1)]
-        threads = pace.choose()
+        threads = self._paces.choose(count)
         self._program[k.THREADS] = threads
         began = time.perf_counter()
         try:
@@ -256,7 +260,7 @@ class NativeModel:
         except BaseException:  # Ctrl-C
             self._complete()
             raise
-        pace.took(threads, time.perf_counter() - began)
+        self._paces.took(count, threads, time.perf_counter() - began)
         return self._logits[:asked, : self.config.vocab_size]
 
     def close(self) -> None:

@@ -5,18 +5,26 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from typing import Any
 
 import numba.extending
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils
 
 LANES = 16
-F32, I8, I32, I64 = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
-VECTOR, INTS, BYTES = (ir.VectorType(kind, LANES) for kind in (F32, I32, I8))
+X86 = ("x86_64", "AMD64")
+F32, F16, I8, I32, I64 = ir.FloatType(), ir.HalfType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+VECTOR, HALVES, INTS, BYTES = (ir.VectorType(kind, LANES) for kind in (F32, F16, I32, I8))
 ZERO = ir.Constant(VECTOR, [0.0] * LANES)
+ALIGNMENT = {I8: 1, BYTES: 1, F16: 2, HALVES: 2}  # of what is not of 4 bytes
 Values = list[Any]
+
+
+def converts_halves() -> bool:
+    """Return whether the processor has instructions between float16 and float32; elsewhere a library would be asked."""
+    return platform.machine() not in X86 or bool(binding.get_host_cpu_features().get("f16c"))
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,12 +47,17 @@ def at(b: Any, address: Any, kind: Any, offset: int = 0) -> Any:
 
 def load(b: Any, address: Any, kind: Any, offset: int = 0) -> Any:
     value = b.load(at(b, address, kind, offset))
-    value.align = 1 if kind in (BYTES, I8) else 4
+    value.align = ALIGNMENT.get(kind, 4)
     return value
 
 
 def store(b: Any, value: Any, address: Any, offset: int = 0) -> None:
-    b.store(value, at(b, address, value.type, offset)).align = 4
+    b.store(value, at(b, address, value.type, offset)).align = ALIGNMENT.get(value.type, 4)
+
+
+def fetch(b: Any, address: Any, offset: int = 0) -> None:
+    """Ask for a cache line ahead of its use."""
+    call(b, "llvm.prefetch.p0", ir.VoidType(), at(b, address, I8, offset), I32(0), I32(3), I32(1))
 
 
 def splat(b: Any, number: Any) -> Any:
@@ -73,6 +86,21 @@ def apart(b: Any, name: str, arguments: Values, build: Callable[..., None]) -> N
         build(inner, *function.args)
         inner.ret_void()
     b.call(function, arguments)
+
+
+def choose(b: Any, number: Any, cases: dict[int, Callable[[], None]]) -> None:
+    """Write what one of `cases` writes, that of `number`; no case is none of them."""
+    end, never = b.append_basic_block("chosen"), b.append_basic_block("never")
+    switch = b.switch(number, never)
+    for value, write in cases.items():
+        block = b.append_basic_block("case")
+        switch.add_case(I64(value), block)
+        b.position_at_end(block)
+        write()
+        b.branch(end)
+    b.position_at_end(never)
+    b.unreachable()
+    b.position_at_end(end)
 
 
 def multiply_add(b: Any, x: Any, y: Any, z: Any) -> Any:

@@ -32,13 +32,10 @@ from quire.inference.native.program import (
     FEEDFORWARD_NORM,
     FEW,
     FINAL_NORM,
-    FLOAT32,
     GATE_UP_MATRIX,
     GATHERED,
     HIDDEN,
     INNER,
-    INT4,
-    INT8,
     LAYERS,
     LOGIT_STRIDE,
     LOGITS,
@@ -66,40 +63,9 @@ from quire.inference.native.program import (
 
 
 @compiled
-def panel(kind: int, width: int, w: int, x: int, y: int, stride: int, inputs: int, scales: int, add: int) -> None:
-    """Multiply one panel of weights with one tile of rows: y[token][32] = or += the sums."""
-    if kind == FLOAT32:
-        if width == 8:
-            v.float_8(w, x, y, stride, inputs, scales, add)
-        elif width == 4:
-            v.float_4(w, x, y, stride, inputs, scales, add)
-        elif width == 2:
-            v.float_2(w, x, y, stride, inputs, scales, add)
-        else:
-            v.float_1(w, x, y, stride, inputs, scales, add)
-    elif kind == INT8:
-        if width == 8:
-            v.int8_8(w, x, y, stride, inputs, scales, add)
-        elif width == 4:
-            v.int8_4(w, x, y, stride, inputs, scales, add)
-        elif width == 2:
-            v.int8_2(w, x, y, stride, inputs, scales, add)
-        else:
-            v.int8_1(w, x, y, stride, inputs, scales, add)
-    elif width == 8:
-        v.int4_8(w, x, y, stride, inputs, scales, add)
-    elif width == 4:
-        v.int4_4(w, x, y, stride, inputs, scales, add)
-    elif width == 2:
-        v.int4_2(w, x, y, stride, inputs, scales, add)
-    else:
-        v.int4_1(w, x, y, stride, inputs, scales, add)
-
-
-@compiled
 def scales_of(kind: int, scales: int, inputs: int, number: int) -> int:
     """Return where the scales of a panel are: 32 numbers, in 4 bits 32 for each group of inputs."""
-    return scales + number * 128 * (inputs // v.GROUP if kind == INT4 else 1)
+    return scales + number * 128 * (inputs // v.GROUP if kind == v.INT4 else 1)
 
 
 @compiled
@@ -112,7 +78,7 @@ def multiply(m: Any, at: int, x: int, tokens: int, y: int, stride: int, add: int
             width = tile_of(start, tokens)[1]
             place = y + start * stride + number * 128
             own = scales_of(kind, scales, inputs, number)
-            panel(kind, width, w + number * size, x + start * inputs * 4, place, stride, inputs, own, add)
+            v.panel(kind, width, w + number * size, x + start * inputs * 4, place, stride, inputs, own, add)
             start += width
 
 
@@ -147,10 +113,10 @@ def embed(p: Any, m: Any, token: int, target: int) -> None:
     w, scales, kind, inputs, size = m[0], m[1], m[2], m[3], m[5]
     number, lane = token // v.PANEL, token % v.PANEL
     w += number * size
-    if kind == FLOAT32:
+    if kind == v.FLOAT32:
         for k in range(inputs):
             mem.store(target + 4 * k, mem.load(w + 4 * (k * v.PANEL + lane)))
-    elif kind == INT8:
+    elif kind == v.INT8:
         scale = mem.load(scales + 4 * token)
         for k in range(inputs):
             mem.store(target + 4 * k, numba.float32(mem.load_int8(w + k * v.PANEL + lane)) * scale)
@@ -178,8 +144,8 @@ def feed_forward(p: Any, m: Any, x: int, thread: int) -> None:
         while start < tokens:
             width = tile_of(start, tokens)[1]
             rows = x + 4 * start * inputs
-            panel(kind, width, w + even * size, rows, gates, 128, inputs, scales_of(kind, scales, inputs, even), 0)
-            panel(kind, width, w + odd * size, rows, ups, 128, inputs, scales_of(kind, scales, inputs, odd), 0)
+            v.panel(kind, width, w + even * size, rows, gates, 128, inputs, scales_of(kind, scales, inputs, even), 0)
+            v.panel(kind, width, w + odd * size, rows, ups, 128, inputs, scales_of(kind, scales, inputs, odd), 0)
             v.gated(gates, ups, 2 * width)
             target = p[INNER] + 4 * (start * hidden + number * v.PANEL * width)
             for row in range(width):

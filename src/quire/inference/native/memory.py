@@ -9,23 +9,6 @@ from llvmlite import ir
 from numba import types
 
 from quire.inference.native import instructions as op
-from quire.inference.native.instructions import Values
-
-
-@op.intrinsic
-def fetch(context: Any, address: Any, lines: Any) -> Any:
-    """Ask for so many cache lines of 64 bytes ahead of their use."""
-
-    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
-        def body(i: Any, sums: Values) -> Values:
-            place = b.inttoptr(b.add(arguments[0], b.mul(i, op.I64(64))), op.I8.as_pointer())
-            op.call(b, "llvm.prefetch.p0", ir.VoidType(), place, op.I32(0), op.I32(3), op.I32(1))
-            return []
-
-        op.loop(b, arguments[1], [], body)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), build
 
 
 @op.intrinsic
@@ -44,6 +27,18 @@ def store(context: Any, address: Any, value: Any) -> Any:
 
     def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
         op.store(b, arguments[1], arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float32), build
+
+
+@op.intrinsic
+def store_half(context: Any, address: Any, value: Any) -> Any:
+    """Write a number to an address, rounded to float16: the nearest, of two as near the even one."""
+
+    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        if op.converts_halves():  # elsewhere nobody comes here, and what it would need is not there to be linked
+            op.store(b, b.fptrunc(arguments[1], op.F16), arguments[0])
         return context.get_dummy_value()
 
     return types.void(types.int64, types.float32), build
@@ -104,7 +99,7 @@ def pause(context: Any) -> Any:
     """Tell the processor that this thread only waits."""
 
     def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
-        if platform.machine() in ("x86_64", "AMD64"):
+        if platform.machine() in op.X86:
             op.call(b, "llvm.x86.sse2.pause", ir.VoidType())
         return context.get_dummy_value()
 

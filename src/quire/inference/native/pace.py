@@ -7,11 +7,41 @@ same to the bit with any number, so it may change from step to step.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
+from functools import partial
 
 DISTURBED = 1.5  # times the best time of all threads, from which one alone is tried
 AGAIN = 32  # steps of one thread, after which all are tried again
 TRIES = 3  # steps of all threads in a row, the best of which counts: the first has to wake them
+
+
+MANY = 64  # tokens from which on a step is arithmetic, and takes as long as it has tokens
+
+
+class Paces:
+    """How many threads steps of any size should have.
+
+    Steps of few tokens are compared with steps of as many; of many, by their time a token, with those of up to twice or
+    half as many.
+
+    Args:
+        threads: as many as there are.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._of: defaultdict[int, Pace] = defaultdict(partial(Pace, threads))
+
+    def choose(self, tokens: int) -> int:
+        """Return how many threads the next step, of so many tokens, should have."""
+        return self._of[self._size(tokens)].choose()
+
+    def took(self, tokens: int, threads: int, seconds: float) -> None:
+        """Take note of the time of a step."""
+        self._of[self._size(tokens)].took(threads, seconds if tokens < MANY else seconds / tokens)
+
+    @staticmethod
+    def _size(tokens: int) -> int:
+        return tokens if tokens < MANY else 1 << tokens.bit_length()
 
 
 class Pace:
@@ -54,6 +84,8 @@ class Pace:
             if not self._tried:
                 alone, everyone = min(self._seconds[1]), min(self._seconds[self.threads])
                 self._usual = 1 if alone < everyone else self.threads
+                if self._usual == self.threads:
+                    self._best = everyone  # no one disturbed them: what is asked for takes longer now
 
     def _to_be_tried(self) -> bool:
         if self._usual == 1:

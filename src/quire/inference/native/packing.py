@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from quire.inference.native.program import FLOAT32, INT4, INT8
-from quire.inference.native.vectors import PANEL
+from quire.inference.native.vectors import FLOAT32, INT4, INT8, PANEL
 
 Array = npt.NDArray[Any]
 ALIGNMENT = 64  # bytes of a cache line, and of a vector

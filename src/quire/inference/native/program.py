@@ -15,19 +15,18 @@ SPINS = 4000  # looks at a counter before a waiting thread lets others have its 
 # Places in the program: what stays the same from step to step, …
 (
     THREADS, LAYERS, WIDTH, STRIDE, HEADS, KV_HEADS, HEAD_DIM, VALUE_DIM, QKV_STRIDE, HIDDEN, LOGIT_STRIDE,
-    QK_NORM, FINAL_NORM, CONSTANTS, COSINES, SINES, CACHE, CACHE_LAYER, CACHE_HEAD, SCRATCH, SCRATCH_THREAD, SCORES,
-    RESIDUAL, PACKED, PACKED_THREAD, QKV, GATHERED, INNER, LOGITS, BARRIER,
+    QK_NORM, FINAL_NORM, CONSTANTS, COSINES, SINES, CACHE, CACHE_SIZE, CACHE_LAYER, CACHE_HEAD,
+    SCRATCH, SCRATCH_THREAD, SCORES, RESIDUAL, PACKED, PACKED_THREAD, QKV, GATHERED, INNER, LOGITS, BARRIER,
     # … and what is new in each.
     TOKENS, TOKEN_IDS, POSITIONS, TABLES, WANTED, WANTED_TOKENS,
     PROGRAM_SIZE,
-) = range(37)  # fmt: skip
+) = range(38)  # fmt: skip
 # A matrix is six numbers: address, address of the scales, kind, inputs, panels, bytes of a panel. A layer is four
 # matrices and four norms; the embedding and the head are a matrix each, in the two rows after the last layer.
 MATRIX = 6
 QKV_MATRIX, OUT_MATRIX, GATE_UP_MATRIX, DOWN_MATRIX = range(0, 4 * MATRIX, MATRIX)
 ATTENTION_NORM, FEEDFORWARD_NORM, QUERY_NORM, KEY_NORM = range(4 * MATRIX, 4 * MATRIX + 4)
 LAYER_SIZE = 4 * MATRIX + 4
-FLOAT32, INT8, INT4 = range(3)
 FEW = 4  # up to so many tokens, every thread computes the norms for itself: sooner than waiting for others
 ROWS_AT_ONCE = 4
 

@@ -10,6 +10,8 @@ An address is an int64 number, as of `array.ctypes.data`; nothing checks it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -19,6 +21,7 @@ from quire.inference.native import instructions as op
 
 PANEL = 2 * op.LANES  # outputs that a panel of weights has
 GROUP = 32  # inputs that share a scale in 4 bits
+FLOAT32, INT8, INT4 = range(3)  # kinds of weights
 Values = op.Values
 
 
@@ -37,12 +40,12 @@ def _finish(b: Any, sums: Values, y: Any, y_stride: Any, add: Any, width: int) -
     b.position_at_end(end)
 
 
-def _panel(kind: str, rows: int) -> Any:
-    """Return a kernel: `rows` rows x, packed [inputs][rows], times a panel of weights [inputs][32]: [rows][32]."""
-    size = {"float32": 4, "int8": 1}.get(kind, 0)
+def _panel(kind: int, rows: int) -> Callable[..., None]:
+    """Return what writes a kernel: `rows` rows x, packed [inputs][rows], times a panel of weights [inputs][32]."""
+    size = {FLOAT32: 4, INT8: 1}.get(kind, 0)
 
     def weights(b: Any, address: Any) -> Values:
-        if kind == "float32":
+        if kind == FLOAT32:
             return [op.load(b, address, op.VECTOR, 64 * half) for half in (0, 1)]
         return [b.sitofp(b.sext(op.load(b, address, op.BYTES, 16 * half), op.INTS), op.VECTOR) for half in (0, 1)]
 
@@ -60,7 +63,7 @@ def _panel(kind: str, rows: int) -> Any:
             return products(b, halves, b.add(x, b.mul(i, op.I64(4 * rows))), sums)
 
         sums = op.loop(b, inputs, [op.ZERO] * (2 * rows), body)
-        if kind == "int8":
+        if kind == INT8:
             scale = [op.load(b, scales, op.VECTOR, 64 * half) for half in (0, 1)]
             sums = [b.fmul(value, scale[place % 2]) for place, value in enumerate(sums)]
         return sums
@@ -90,68 +93,99 @@ def _panel(kind: str, rows: int) -> Any:
 
         return op.loop(b, b.sdiv(inputs, op.I64(GROUP)), [op.ZERO] * (2 * rows), group)
 
-    @op.intrinsic
-    def panel(context: Any, w: Any, x: Any, y: Any, y_stride: Any, inputs: Any, scales: Any, add: Any) -> Any:
-        def write(b: Any, w: Any, x: Any, y: Any, y_stride: Any, inputs: Any, scales: Any, add: Any) -> None:
-            _finish(b, (narrow if kind == "int4" else wide)(b, w, x, inputs, scales), y, y_stride, add, 2)
+    def write(b: Any, w: Any, x: Any, y: Any, y_stride: Any, inputs: Any, scales: Any, add: Any) -> None:
+        _finish(b, (narrow if kind == INT4 else wide)(b, w, x, inputs, scales), y, y_stride, add, 2)
 
-        def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
-            op.apart(b, f"quire_{kind}_{rows}", arguments, write)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 7), build
-
-    return panel
+    return write
 
 
-def _strip(vectors: int, rows: int) -> Any:
-    """Return a kernel: `rows` rows of numbers x, apart by a stride, times [inputs][16 vectors], apart by another.
+@op.intrinsic
+def panel(
+    context: Any, kind: Any, rows: Any, w: Any, x: Any, y: Any, y_stride: Any, inputs: Any, scales: Any, add: Any
+) -> Any:  # fmt: skip
+    """Multiply one panel of weights of a kind with a tile of 1, 2, 4 or 8 rows: y[row][32] = or += the sums."""
 
-    The first half of four vectors is at w, the second at `other`: two blocks of keys, or one row of values.
+    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        kind, rows, *others = arguments
+        op.choose(
+            b,
+            b.add(b.mul(kind, op.I64(16)), rows),
+            {
+                16 * kind + rows: partial(op.apart, b, f"quire_panel_{kind}_{rows}", others, _panel(kind, rows))
+                for kind in (FLOAT32, INT8, INT4)
+                for rows in (1, 2, 4, 8)
+            },
+        )
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 9), build
+
+
+def _strip(size: int, vectors: int, rows: int) -> Callable[..., None]:
+    """Return what writes a kernel: rows of numbers x, apart by a stride, times [inputs][16 vectors], apart by another.
+
+    The first half of four vectors is at w, the second at `other`: two blocks of keys, or one row of values. Both have
+    numbers of `size` bytes, x has float32. What is as far from `next_w` and `next_other` is asked for on the way, ahead
+    of its use.
     """
 
-    @op.intrinsic
-    def strip(
-        context: Any, w: Any, other: Any, w_stride: Any, x: Any, x_stride: Any, y: Any, y_stride: Any, inputs: Any,
-        add: Any
-    ) -> Any:  # fmt: skip
-        def write(
-            b: Any, w: Any, other: Any, w_stride: Any, x: Any, x_stride: Any, y: Any, y_stride: Any, inputs: Any,
-            add: Any
-        ) -> None:  # fmt: skip
-            starts = [b.add(x, b.mul(x_stride, op.I64(row))) for row in range(rows)]
+    def write(
+        b: Any, w: Any, other: Any, w_stride: Any, x: Any, x_stride: Any, y: Any, y_stride: Any, inputs: Any, add: Any,
+        next_w: Any, next_other: Any
+    ) -> None:  # fmt: skip
+        starts = [b.add(x, b.mul(x_stride, op.I64(row))) for row in range(rows)]
 
-            def body(i: Any, sums: Values) -> Values:
-                offset = b.mul(i, w_stride)
-                parts = [op.load(b, b.add(w, offset), op.VECTOR, 64 * part) for part in range(min(vectors, 2))]
-                if vectors == 4:
-                    parts += [op.load(b, b.add(other, offset), op.VECTOR, 64 * part) for part in (0, 1)]
-                new = []
-                for row, start in enumerate(starts):
-                    number = op.splat(b, op.load(b, b.add(start, b.mul(i, op.I64(4))), op.F32))
-                    new += [
-                        op.multiply_add(b, part, number, sums[vectors * row + place])
-                        for place, part in enumerate(parts)
-                    ]
-                return new
+        def part(address: Any, place: int) -> Any:
+            if size == 4:
+                return op.load(b, address, op.VECTOR, 64 * place)
+            return b.fpext(op.load(b, address, op.HALVES, 32 * place), op.VECTOR)
 
-            _finish(b, op.loop(b, inputs, [op.ZERO] * (vectors * rows), body), y, y_stride, add, vectors)
+        def body(i: Any, sums: Values) -> Values:
+            offset = b.mul(i, w_stride)
+            parts = [part(b.add(w, offset), place) for place in range(min(vectors, 2))]
+            if vectors == 4:
+                parts += [part(b.add(other, offset), place) for place in (0, 1)]
+            for begin in (next_w, next_other) if vectors == 4 else (next_w,):
+                for line in range(-(-min(vectors, 2) * 16 * size // 64)):
+                    op.fetch(b, b.add(begin, offset), 64 * line)
+            new = []
+            for row, start in enumerate(starts):
+                number = op.splat(b, op.load(b, b.add(start, b.mul(i, op.I64(4))), op.F32))
+                new += [
+                    op.multiply_add(b, part, number, sums[vectors * row + place]) for place, part in enumerate(parts)
+                ]
+            return new
 
-        def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
-            op.apart(b, f"quire_strip_{vectors}_{rows}", arguments, write)
-            return context.get_dummy_value()
+        _finish(b, op.loop(b, inputs, [op.ZERO] * (vectors * rows), body), y, y_stride, add, vectors)
 
-        return types.void(*[types.int64] * 9), build
-
-    return strip
+    return write
 
 
-float_1, float_2, float_4, float_8 = (_panel("float32", rows) for rows in (1, 2, 4, 8))
-int8_1, int8_2, int8_4, int8_8 = (_panel("int8", rows) for rows in (1, 2, 4, 8))
-int4_1, int4_2, int4_4, int4_8 = (_panel("int4", rows) for rows in (1, 2, 4, 8))
-wide_1, wide_2, wide_4 = (_strip(4, rows) for rows in (1, 2, 4))
-strip_1, strip_2, strip_4 = (_strip(2, rows) for rows in (1, 2, 4))
-narrow_1, narrow_2, narrow_4 = (_strip(1, rows) for rows in (1, 2, 4))
+@op.intrinsic
+def strip(
+    context: Any, size: Any, vectors: Any, rows: Any, w: Any, other: Any, w_stride: Any, x: Any, x_stride: Any, y: Any,
+    y_stride: Any, inputs: Any, add: Any, next_w: Any, next_other: Any
+) -> Any:  # fmt: skip
+    """Multiply 1, 2 or 4 rows with 16, 32 or 64 columns of the cache, whose numbers have 4 or 2 bytes."""
+
+    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        size, vectors, rows, *others = arguments
+        number = b.add(b.add(b.mul(size, op.I64(64)), b.mul(vectors, op.I64(8))), rows)
+        op.choose(
+            b,
+            number,
+            {
+                64 * size + 8 * vectors + rows: partial(
+                    op.apart, b, f"quire_strip_{size}_{vectors}_{rows}", others, _strip(size, vectors, rows)
+                )
+                for size in ((4, 2) if op.converts_halves() else (4,))
+                for vectors in (1, 2, 4)
+                for rows in (1, 2, 4)
+            },
+        )
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 14), build
 
 
 @op.intrinsic

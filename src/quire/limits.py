@@ -1,18 +1,43 @@
-"""How much of a machine Linux grants this process: the limits of its control groups, of version 2 and of version 1.
+"""How much of a machine this process may use: where Linux sets its control groups limits, no more than those.
 
-A group is bounded by those above it, too. In a container the groups may be mounted as they are on the machine, or with
-the container's own as the root; both are looked at.
+Control groups are of version 2 or of version 1, and bounded by those above them, too. In a container they may be
+mounted as they are on the machine, or with the container's own as the root; both are looked at.
 
 Source: the Linux kernel's Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst and scheduler/sched-bwc.rst.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped,unused-ignore]
+
 MOUNTED = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
+
+
+def usable_cores() -> int:
+    """Return the CPU cores this process may use: those it is bound to, or less in a container with a share of them."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    granted = granted_cores()
+    return bound if granted is None else max(1, min(bound, math.ceil(granted)))
+
+
+def memory_limit() -> int:
+    """Return the bytes of memory this process may use: the machine's, or less in a container with a limit."""
+    total = int(psutil.virtual_memory().total)
+    granted = granted_memory()
+    return total if granted is None else min(total, granted)
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that could be had now without taking them from others."""
+    available = int(psutil.virtual_memory().available)
+    granted = granted_memory()
+    return available if granted is None else min(available, granted)
 
 
 def granted_cores(mounted: Path = MOUNTED, own: Path = OWN) -> float | None:

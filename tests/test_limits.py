@@ -1,8 +1,11 @@
 """What the control groups of a process grant it, on a file system that looks like theirs."""
 
+import os
+
 import pytest
 
-from quire.training.control_groups import granted_cores, granted_memory
+from quire import limits
+from quire.limits import free_memory, granted_cores, granted_memory, memory_limit, usable_cores
 
 VERSION_2 = "0::/kubepods/pod1/box\n"
 VERSION_1 = "5:memory:/docker/box\n4:cpu,cpuacct:/docker/box\n1:name=systemd:/docker/box\n"
@@ -64,3 +67,23 @@ def test_a_file_that_cannot_be_read_is_no_limit(tmp_path):
     mounted, own = system(tmp_path, "0::/\n", {"cpu.max/held": "a folder in its place"})
     assert granted_cores(mounted, own) is None
     assert granted_cores(mounted, tmp_path / "missing") is None
+
+
+def test_cores_and_memory_are_those_of_this_machine() -> None:
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+    assert memory_limit() >= free_memory() > 64 * 2**20
+
+
+def test_a_container_s_share_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(limits, "granted_cores", lambda: 1.5)
+    monkeypatch.setattr(limits, "granted_memory", lambda: 100 * 2**20)
+    assert usable_cores() == 2
+    assert memory_limit() == free_memory() == 100 * 2**20
+    monkeypatch.setattr(limits, "granted_cores", lambda: 64.0)
+    monkeypatch.setattr(limits, "granted_memory", lambda: 2**62)
+    assert usable_cores() == 4
+    assert 100 * 2**20 < memory_limit() < 2**62
+    monkeypatch.setattr(limits, "granted_cores", lambda: None)
+    monkeypatch.setattr(limits, "granted_memory", lambda: None)
+    assert usable_cores() == 4
