@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quire.inference.blocks import BLOCK, BlockPool, Node
-from quire.inference.lookup import Lookup, Worth
+from quire.inference.lookup import RETRY, Lookup, Trust, Worth
 
 
 def test_what_followed_the_last_three_tokens_is_guessed() -> None:
@@ -35,6 +35,31 @@ def test_guesses_pay_where_a_step_gives_more_tokens_for_its_time() -> None:
     assert not worth.pays(1, 4, 0.1)
     assert not worth.pays(16, 4, 0.6)
     assert worth.pays(16, 4, 0.7)
+
+
+def guessed_for(trust: Trust, tokens: int, share: float, needed: float = 0.5) -> int:
+    """Return for how many of some tokens there were guesses, of which this share is right, and so much has to be."""
+    count = 0
+    for _ in range(tokens):
+        if not trust.rests() and trust.allows(trust.right > needed):
+            trust.learn(share, share > needed)
+            count += 1
+    return count
+
+
+def test_a_text_whose_guesses_do_not_pay_is_seldom_guessed_for() -> None:
+    trust = Trust(1.0)
+    assert guessed_for(trust, 2000, 0.1) < 20
+    assert guessed_for(Trust(0.1), 2000, 0.1) < 10  # others' did not pay, either
+
+
+def test_a_text_whose_guesses_pay_by_now_is_guessed_for_again() -> None:
+    trust = Trust(0.0)
+    assert guessed_for(trust, RETRY, 0.9) == 0
+    assert guessed_for(trust, 1000, 0.9) >= 999
+    assert guessed_for(trust, 200, 0.0) < 20
+    guessed_for(trust, 5000, 0.0)
+    assert guessed_for(trust, 3000, 0.9) > 1900
 
 
 def fill(pool: BlockPool, tokens: list[int]) -> list[Node]:

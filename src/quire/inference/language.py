@@ -164,7 +164,7 @@ class LanguageModel:
                 f"a cache of {blocks * BLOCK:,} tokens takes {blocks * a_block / 1e9:,.1f} GB, and"
                 f" {free / 1e9:,.1f} GB are free",
                 where="cache_tokens",
-                hint=f"{config.context_length:,} at least, the model's context; cache_dtype = float16 halves what it takes",
+                hint=f"{config.context_length:,} are needed, one context; cache_dtype = float16 halves the bytes",
             )
         return blocks
 

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from quire.inference.blocks import BLOCK, BlockPool
-from quire.inference.lookup import RETRY, SLOWNESS, Worth
+from quire.inference.lookup import SLOWNESS, Trust, Worth
 from quire.inference.sequence import Batch, Row, State
 from quire.inference.settings import InferenceSettings
 
@@ -136,8 +136,8 @@ class Scheduler:
 
     def _guess(self, row: Row, left: int) -> list[int]:
         """Guess the next tokens of a row, where that pays: only such as the context and the text have room for."""
-        if row.rest or row.tells_prompt:
-            row.rest = max(0, row.rest - 1)
+        row.trust = row.trust or Trust(self.worth.right)
+        if row.trust.rests() or row.tells_prompt:
             return []
         most = min(
             left,
@@ -146,8 +146,7 @@ class Scheduler:
             row.settings.max_tokens - row.sampling.num_written - 1,
         )
         guessed = row.lookup.guess(row.tokens, most) if most > 0 else []
-        if guessed and not self.worth.pays(len(self.running), len(guessed), row.right):
-            row.rest, row.right = RETRY, 1.0
+        if guessed and not row.trust.allows(self.worth.pays(len(self.running), len(guessed), row.trust.right)):
             return []
         return guessed
 
@@ -157,10 +156,15 @@ class Scheduler:
         if reading.guessed:
             self.guessed += len(reading.guessed)
             self.guessed_right += reading.right
-            row.right += SLOWNESS * (reading.right / len(reading.guessed) - row.right)
+            self._learn(row, reading.right / len(reading.guessed), len(reading.guessed))
         if row.state is State.RUNNING:
             row.settle(self.pool)
             row.slide(self.context, self.pool)
+
+    def _learn(self, row: Row, share: float, guesses: int) -> None:
+        self.worth.right += SLOWNESS * (share - self.worth.right)
+        if row.trust is not None:
+            row.trust.learn(share, self.worth.pays(max(1, len(self.running)), guesses, share))
 
     def forget(self) -> None:
         """Forget all that was read: the weights are others. Texts that go on are read again, from their beginning."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from quire.inference.blocks import BLOCK, BlockPool, Node
 from quire.inference.detokenizer import Detokenizer
-from quire.inference.lookup import Lookup
+from quire.inference.lookup import Lookup, Trust
 from quire.inference.sampling import Choice, SamplingState
 from quire.inference.settings import SamplingSettings
 from quire.tokens.tokenizer import Tokenizer
@@ -93,8 +93,7 @@ class Row:
     nodes: list[Node] = field(default_factory=list)  # of the full ones, from the beginning
     state: State = State.WAITING
     lookup: Lookup = field(default_factory=Lookup)
-    right: float = 1.0  # share of its guessed tokens that were right, a running mean
-    rest: int = 0  # tokens until guesses are tried again
+    trust: Trust | None = None  # in guesses; from the first on
     cancelled: bool = False
     first_token: bool = True  # not chosen yet
     finish: str | None = None
