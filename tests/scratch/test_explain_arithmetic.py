@@ -95,6 +95,7 @@ def test_two_by_two(numbers):
 @example([0.0, 33.0], 0)
 @example([33.0, 0.0], 0)
 @example([33.0, 40.0, -33.0], 1)
+@example([9.5, 0.0], 0)  # of 1 - 0.9999 one digit is left, and its logarithm has five
 @settings(max_examples=12, deadline=None)
 def test_losses(numbers, chosen):
     holds(explain.cross_entropy(numbers, min(chosen, len(numbers) - 1), text_bytes=3))

@@ -13,7 +13,7 @@ from quire.scratch.explain.activations import applied
 from quire.scratch.explain.explanation import Equation, Explanation, Sentence, Step, Table, equation, say, step, table
 from quire.scratch.explain.expressions import Expression, Negative, Symbol
 from quire.scratch.explain.notation import call, exp, minus, number, over, power, symbol, times, total
-from quire.scratch.explain.numbers import to_settled_digits
+from quire.scratch.explain.numbers import SMALL, to_settled_digits
 from quire.scratch.explain.products import settled
 
 Array = NDArray[np.float64]
@@ -122,7 +122,9 @@ def binary(z: Array, t: Array, loss: float) -> list[Equation | Sentence | Table]
             if wanted == 1:
                 sides = [Negative(hit)]
             elif wanted == 0:
-                sides = [Negative(miss), Negative(call("ln", float(activations.sigmoid(-a))))]
+                rest = float(activations.sigmoid(-a))
+                # 1 less a share next to 1 has lost nearly all of its digits where it is printed.
+                sides = [Negative(call("ln", rest))] if rest < SMALL else [Negative(miss), Negative(call("ln", rest))]
             else:
                 sides = [minus(Negative(times(wanted, hit)), times(minus(1, wanted), miss))]
         lines.append(equation(name, *sides, number(value)))
