@@ -5,7 +5,7 @@ import os
 import pytest
 
 from quire import limits
-from quire.limits import free_memory, granted_cores, granted_memory, memory_limit, usable_cores
+from quire.limits import free_memory, granted_cores, granted_memory, memory_limit, unused_memory, usable_cores
 
 VERSION_2 = "0::/kubepods/pod1/box\n"
 VERSION_1 = "5:memory:/docker/box\n4:cpu,cpuacct:/docker/box\n1:name=systemd:/docker/box\n"
@@ -79,7 +79,7 @@ def test_a_container_s_share_is_respected(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(limits, "granted_cores", lambda: 1.5)
     monkeypatch.setattr(limits, "granted_memory", lambda: 100 * 2**20)
     assert usable_cores() == 2
-    assert memory_limit() == free_memory() == 100 * 2**20
+    assert memory_limit() == 100 * 2**20
     monkeypatch.setattr(limits, "granted_cores", lambda: 64.0)
     monkeypatch.setattr(limits, "granted_memory", lambda: 2**62)
     assert usable_cores() == 4
@@ -87,3 +87,25 @@ def test_a_container_s_share_is_respected(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(limits, "granted_cores", lambda: None)
     monkeypatch.setattr(limits, "granted_memory", lambda: None)
     assert usable_cores() == 4
+
+
+@pytest.mark.parametrize(
+    ("own", "folder", "names"),
+    [
+        (VERSION_2, "kubepods/pod1/box", ("memory.max", "memory.current", "inactive_file")),
+        (VERSION_1, "memory/docker/box", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+    ],
+)
+def test_free_is_what_the_group_has_not_used(tmp_path, monkeypatch, own, folder, names):
+    limit, usage, kept = names
+    files = {f"{folder}/{limit}": "1000", f"{folder}/{usage}": "700", f"{folder}/memory.stat": f"anon 1\n{kept} 200\n"}
+    place = system(tmp_path, own, files)
+    assert unused_memory(*place) == 500
+    (place[0] / folder / usage).write_text("5000")
+    assert unused_memory(*place) == 0
+    (place[0] / folder / "memory.stat").write_bytes(b"\xff")
+    assert unused_memory(*place) == 0
+    monkeypatch.setattr(limits, "unused_memory", lambda: 64)
+    assert free_memory() == 64
+    monkeypatch.setattr(limits, "unused_memory", lambda: None)
+    assert free_memory() > 64

@@ -34,10 +34,10 @@ def memory_limit() -> int:
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that could be had now without taking them from others."""
+    """Return the bytes of memory that this process could have now, without taking them from others."""
     available = int(psutil.virtual_memory().available)
-    granted = granted_memory()
-    return available if granted is None else min(available, granted)
+    unused = unused_memory()
+    return available if unused is None else min(available, unused)
 
 
 def granted_cores(mounted: Path = MOUNTED, own: Path = OWN) -> float | None:
@@ -68,6 +68,32 @@ def granted_memory(mounted: Path = MOUNTED, own: Path = OWN) -> int | None:
         for limit in _numbers(group / name)
     ]
     return min(limits, default=None)
+
+
+def unused_memory(mounted: Path = MOUNTED, own: Path = OWN) -> int | None:
+    """Return the bytes that the groups of this process grant and that are not in use; None where none is limited.
+
+    Files that were read and could be dropped are not counted as used. Arguments as for `granted_cores`.
+    """
+    unused = []
+    for group in _groups("memory", mounted, own):
+        for limit, usage, kept in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            limits, used = _numbers(group / limit), _numbers(group / usage)
+            if limits and used:
+                unused.append(max(0, limits[0] - max(0, used[0] - _counted(group / "memory.stat", kept))))
+    return min(unused, default=None)
+
+
+def _counted(file: Path, name: str) -> int:
+    """Return the number behind a name, a line for each in a file; 0 where there is none."""
+    try:
+        lines = [line.split() for line in file.read_text("ascii").splitlines()]
+    except (OSError, UnicodeDecodeError):
+        return 0
+    return next((int(line[1]) for line in lines if len(line) == 2 and line[0] == name and line[1].isdecimal()), 0)
 
 
 def _groups(controller: str, mounted: Path, own: Path) -> Iterator[Path]:

@@ -62,12 +62,12 @@ def check_value(settings: type[Settings], field: str, value: Any, *, where: str)
 def _sentences(settings: type[Settings], error: ValidationError) -> list[str]:
     lines = []
     for issue in error.errors():
-        key = ".".join(str(part) for part in issue["loc"]) or "(the whole)"
+        key = ".".join(str(part) for part in issue["loc"])
         if issue["type"] == "extra_forbidden":
             known = ", ".join(_known_keys(settings, issue["loc"][:-1]))
             lines.append(f"unknown key {key!r}, known there: {known}")
         else:
-            lines.append(f"{key} = {issue['input']!r}: {_reason(issue)}")
+            lines.append(f"{key} = {issue['input']!r}: {_reason(issue)}" if issue["loc"] else _reason(issue))
     return lines
 
 

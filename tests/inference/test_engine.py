@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from quire.errors import FormatError, UsageError
+from quire.inference.blocks import BLOCK
 from quire.inference.language import Backend, LanguageModel, load
 from quire.inference.sampling import distribution
 from quire.inference.sequence import Completion
@@ -228,6 +229,39 @@ def test_float16_halves_the_cache_and_writes_on(make_language: Make, backend: Ba
 def test_a_cache_that_does_not_fit_is_refused_before_it_is_made(make_language: Make, backend: Backend) -> None:
     language = make_language(settings=InferenceSettings(cache_tokens=10**15), backend=backend)
     with pytest.raises(
-        UsageError, match=r"cache_tokens: a cache of 1,000,000,000,000,000 tokens takes 256,000,000.0 GB, and .* free"
+        UsageError, match=r"cache_tokens: a cache of 1,000,000,000,000,000 tokens takes [0-9,]+\.000 GB, and .* free"
     ):
         language.generate("Call me")
+
+
+@pytest.mark.parametrize("backend", ["torch", "native"])
+def test_the_usual_cache_is_as_large_as_memory_allows(
+    make_language: Make, monkeypatch: pytest.MonkeyPatch, backend: Backend
+) -> None:
+    language = make_language(backend=backend)
+    a_context = 64 * language.cache_bytes
+    monkeypatch.setattr("quire.inference.language.free_memory", lambda: 6 * a_context)
+    expected = language.generate("Call me", GREEDY)
+    assert language.engine.scheduler.pool.count * BLOCK == 3 * 64
+    language.close()
+    monkeypatch.setattr("quire.inference.language.free_memory", lambda: a_context - 1)
+    with pytest.raises(UsageError, match="cache_dtype = float16 halves"):
+        language.generate("Call me", GREEDY)
+    assert language.generate("Call me", GREEDY, use_cache=False) == expected
+
+
+@pytest.mark.parametrize("backend", ["torch", "native"])
+@pytest.mark.parametrize("step_tokens", [256, 5])
+def test_what_float16_cannot_hold_is_kept_as_its_largest(
+    make_language: Make, backend: Backend, step_tokens: int
+) -> None:
+    limits = InferenceSettings(cache_dtype="float16", step_tokens=step_tokens)
+    language = make_language(settings=limits, backend=backend)
+    with torch.no_grad():
+        for block in language.model.model.layers:
+            block.self_attn.v_proj.weight.mul_(1e6)  # type: ignore[union-attr, operator]
+    prompts = ["Call me", "It was the best of times, it was the worst of"]
+    alone = [language.generate(prompt, GREEDY)[0].tokens for prompt in prompts]
+    together = language.generate(prompts, GREEDY)
+    assert [each.finish for each in together] == ["length", "length"]
+    assert [each.tokens for each in together] == alone

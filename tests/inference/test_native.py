@@ -1,7 +1,11 @@
 """Compiled steps: the sums of PyTorch, in one order, whatever is computed beside them."""
 
 import gc
+import os
+import platform
 import random
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -94,6 +98,25 @@ def test_float16_is_for_processors_that_convert_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(instructions.platform, "machine", lambda: "x86_64")
     assert "float16" in str(why_not_native(model, half=True))
     assert why_not_native(model) is None
+
+
+def test_what_is_compiled_for_another_processor_does_without_float16() -> None:
+    code = (
+        "import test_native as t, torch\n"
+        "model = t.make(t.SHAPES[0])\n"
+        "tokens = t.texts(model, 1, 0)[0]\n"
+        "found = torch.from_numpy(t.whole(t.native(model), tokens, [0, 1, 2]))\n"
+        "print(float((found - model(torch.tensor([tokens]))[0]).abs().max()), t.why_not_native(model, half=True))\n"
+    )
+    environment = os.environ | {
+        "NUMBA_CPU_NAME": "generic",
+        "PYTHONPATH": os.pathsep.join(["tests/inference", *sys.path]),
+    }
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    difference, reason = ran.stdout.split(" ", 1)
+    assert float(difference) < 1e-4
+    assert ("float16" in reason) == (platform.machine() in instructions.X86)
 
 
 @pytest.mark.parametrize("kind", ["int8", "int4"])

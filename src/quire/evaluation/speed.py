@@ -16,7 +16,7 @@ from quire.inference.language import LanguageModel
 from quire.inference.settings import SamplingSettings
 from quire.inference.stream import Stream
 from quire.model.quantization import num_bytes
-from quire.model.size import cache_bytes, reading_flops
+from quire.model.size import reading_flops
 
 BATCH = 16
 MOST_PROMPT = 512  # tokens
@@ -182,7 +182,7 @@ def measure_speed(
         weights=language.model.weights_kind,
         weight_bytes=weight_bytes,
         reading_bytes=min(weight_bytes, MEMORY_BYTES),
-        cache_bytes=cache_bytes(config, language.cache_dtype.itemsize) * (before + written // 2),
+        cache_bytes=language.cache_bytes * (before + written // 2),
         token_flops=reading_flops(config, 1, before + written // 2),
         prompt_flops=reading_flops(config, prompt),
     )

@@ -263,7 +263,7 @@ class Engine:
 
     def _fail(self, row: Row, error: BaseException) -> None:
         row.finish = Finish.ERROR
-        self.scheduler.end(row)
+        self.scheduler.end(row, sound=False)
         row.stream.fail(row, error)
 
     def _arrive(self) -> None:

@@ -104,7 +104,10 @@ class TorchExecutor:
             if len(rows) == 1:
                 view = self._view(batch.tables[rows[0]], positions[0], positions[0] + 1)
                 return self.model.head(self._hidden(columns[0], view)[:, -1])
-            tables = [[*table, *[0] * (most - len(table))] for table in (batch.tables[row][:most] for row in rows)]
+            known = [batch.tables[row][:most] for row in rows]
+            tables = [
+                [*table, *[self.blocks] * (most - len(table))] for table in known
+            ]  # filled up with no one's block
             return self._logits(columns[0], columns[1], torch.tensor(tables, device=self.device))
         most = min(power_of_two(most), -(-self.config.context_length // BLOCK))
         size = (power_of_two(len(rows)), most)

@@ -152,21 +152,27 @@ class LanguageModel:
         """Return how many blocks the cache gets: one context at least."""
         config, weight = self.model.config, self.model.model.norm.weight
         context = -(-config.context_length // BLOCK)
-        a_block = BLOCK * cache_bytes(config, self.cache_dtype.itemsize)
-        if self.settings.cache_tokens is None:
-            blocks = max(context, min(self.settings.max_rows * context, CACHE_BYTES // a_block))
-        else:
-            blocks = max(context, -(-self.settings.cache_tokens // BLOCK))
+        a_block = BLOCK * self.cache_bytes
         on_gpu = weight.device.type == "cuda"
         free = torch.cuda.mem_get_info(weight.device)[0] if on_gpu else free_memory()
+        if self.settings.cache_tokens is None:
+            blocks = max(context, min(self.settings.max_rows * context, min(CACHE_BYTES, free // 2) // a_block))
+        else:
+            blocks = max(context, -(-self.settings.cache_tokens // BLOCK))
         if blocks * a_block > free:
             raise UsageError(
-                f"a cache of {blocks * BLOCK:,} tokens takes {blocks * a_block / 1e9:,.1f} GB, and"
-                f" {free / 1e9:,.1f} GB are free",
+                f"a cache of {blocks * BLOCK:,} tokens takes {blocks * a_block / 1e9:,.3f} GB, and"
+                f" {free / 1e9:,.3f} GB are free",
                 where="cache_tokens",
                 hint=f"{config.context_length:,} are needed, one context; cache_dtype = float16 halves the bytes",
             )
         return blocks
+
+    @property
+    def cache_bytes(self) -> int:
+        """Return the bytes that the cache holds of a token; compiled steps fill rows of values up to 16 numbers."""
+        lanes = 1 if self.backend == "torch" or self.model.model.norm.weight.device.type != "cpu" else 16
+        return cache_bytes(self.model.config, self.cache_dtype.itemsize, lanes)
 
     @property
     def threads(self) -> int:
@@ -185,7 +191,7 @@ class LanguageModel:
 
     def _reading_engine(self) -> Engine:
         if self._uncached is None:
-            blocks = self._blocks()
+            blocks = self.settings.max_rows * -(-self.model.config.context_length // BLOCK)  # nothing is kept in them
             self._uncached = Engine(UncachedExecutor(self.model, blocks), self.tokenizer, self.settings)
         return self._uncached
 

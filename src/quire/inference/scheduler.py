@@ -8,6 +8,7 @@ none for those that go on, the one that came last gives way, and waits to be rea
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from quire.inference.blocks import BLOCK, BlockPool
@@ -27,14 +28,13 @@ class Reading:
     right: int = 0  # guessed tokens that were taken
 
 
-def _plan(batch: Batch, plan: list[Reading], row: Row, count: int, guessed: list[int]) -> int:
-    """Add a reading to the plan and its tokens to the batch; return how many those are."""
+def _plan(batch: Batch, row: Row, count: int, guessed: list[int]) -> Reading:
+    """Add what a row reads to the batch; return it."""
     begin = row.start + row.computed
     tokens = [*row.tokens[begin : begin + count], *guessed]
     wanted = count if row.tells_prompt else (1 + len(guessed) if count == row.unread else 0)
     batch.add(row, tokens, wanted)
-    plan.append(Reading(row, count, guessed, wanted))
-    return len(tokens)
+    return Reading(row, count, guessed, wanted)
 
 
 class Scheduler:
@@ -65,29 +65,30 @@ class Scheduler:
 
     def schedule(self) -> tuple[Batch, list[Reading]]:
         """Decide who reads what in this step."""
-        batch = Batch()
-        plan: list[Reading] = []
         left = self.settings.step_tokens
-        planned: set[Row] = set()
+        counts: dict[Row, int] = {}
         pushed_out = self.pushed_out
-        spare = left - sum(row.unread for row in self.running)  # for guesses: what is to be read comes before them
-        if self.waiting and len(self.running) < self.settings.max_rows:
-            spare -= self.waiting[0].unread
         for writing in (True, False):
             for row in list(self.running):
                 if row.state is not State.RUNNING or (row.unread == 1) is not writing or not left:
                     continue
-                guessed = self._guess(row, spare) if writing else []
-                spare -= len(guessed)
                 count = min(row.unread, left)
-                if self._make_room(row, row.computed + count + len(guessed), planned):
-                    left -= _plan(batch, plan, row, count, guessed)
-                    planned.add(row)
+                if self._make_room(row, row.computed + count, counts):
+                    counts[row] = count
+                    left -= count
+        writers = [row for row in counts if row.unread == 1]
         while left and self.waiting and len(self.running) < self.settings.max_rows and pushed_out == self.pushed_out:
             admitted = self._admit(left)
             if admitted is None:
                 break
-            left -= _plan(batch, plan, admitted, min(admitted.unread, left), [])
+            counts[admitted] = min(admitted.unread, left)
+            left -= counts[admitted]
+        guesses = {}
+        for row in writers:  # with what all that is to be read has left
+            guesses[row] = self._guess(row, left)
+            left -= len(guesses[row])
+        batch = Batch()
+        plan = [_plan(batch, row, count, guesses.get(row, [])) for row, count in counts.items()]
         return batch, plan
 
     def _admit(self, left: int) -> Row | None:
@@ -109,7 +110,7 @@ class Scheduler:
             return row
         return None
 
-    def _make_room(self, row: Row, positions: int, planned: set[Row]) -> bool:
+    def _make_room(self, row: Row, positions: int, planned: Collection[Row]) -> bool:
         """Get blocks for so many positions of a row, others' if need be; False where it gives way itself."""
         while not self._take_blocks(row, positions):
             others = (other for other in reversed(self.running) if other not in planned and other is not row)
@@ -145,9 +146,11 @@ class Scheduler:
             self.context - row.length,
             row.settings.max_tokens - row.sampling.num_written - 1,
         )
+        most = min(most, (len(row.blocks) + self.pool.available) * BLOCK - row.computed - 1)
         guessed = row.lookup.guess(row.tokens, most) if most > 0 else []
         if guessed and not row.trust.allows(self.worth.pays(len(self.running), len(guessed), row.trust.right)):
             return []
+        self._take_blocks(row, row.computed + 1 + len(guessed))
         return guessed
 
     def settle(self, reading: Reading) -> None:
@@ -172,10 +175,11 @@ class Scheduler:
             row.release(self.pool)
         self.pool.forget()
 
-    def end(self, row: Row) -> None:
-        """Take a row out, whatever it was doing; others may find in the cache what it read."""
+    def end(self, row: Row, *, sound: bool = True) -> None:
+        """Take a row out, whatever it was doing; others may find in the cache what it read, if that is sound."""
         if row.state is State.RUNNING:
-            row.settle(self.pool)
+            if sound:
+                row.settle(self.pool)
             self.running.remove(row)
         elif row in self.waiting:
             self.waiting.remove(row)

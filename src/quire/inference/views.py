@@ -9,6 +9,14 @@ import torch
 from quire.inference.blocks import BLOCK
 
 
+def within(numbers: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return numbers as another type, those beyond its largest as that: infinite ones harm all of their block."""
+    if dtype == numbers.dtype:
+        return numbers
+    most = torch.finfo(dtype).max
+    return numbers.clamp(-most, most).to(dtype)
+
+
 class RowView:
     """The blocks of one row, where one lies after the other, as the cache of one reading: nothing is copied.
 
@@ -55,7 +63,7 @@ class RowPlacement:
         view = self.view
         together = []
         for pool, new in ((view.keys[layer], keys), (view.values[layer], values)):
-            pool[:, view.written] = new[0]
+            pool[:, view.written] = within(new[0], pool.dtype)
             together.append(pool[None, :, view.row].to(new.dtype))
         return together[0], together[1]
 
@@ -104,7 +112,7 @@ class PagedPlacement:
         (rows, size), width = view.slots.shape, keys.shape[-1]
         together = []
         for pool, new in ((view.keys[layer], keys), (view.values[layer], values)):
-            pool.index_copy_(1, view.written.flatten(), new.transpose(0, 1).flatten(1, 2).to(pool.dtype))
+            pool.index_copy_(1, view.written.flatten(), within(new, pool.dtype).transpose(0, 1).flatten(1, 2))
             held = pool.index_select(1, view.slots.flatten()).view(-1, rows, size, width)  # (kv heads, B, S, K)
             together.append(held.transpose(0, 1).to(new.dtype))
         return together[0], together[1]

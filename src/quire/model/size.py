@@ -74,9 +74,16 @@ def reading_flops(config: ModelConfig, tokens: int, before: int = 0) -> int:
     return tokens * sum(each.values()) + scores * seen + head
 
 
-def cache_bytes(config: ModelConfig, number: int = 4) -> int:
-    """Return the bytes of keys and values that the cache holds of a token, in numbers of so many bytes."""
-    return 2 * number * config.num_layers * config.num_kv_heads * config.head_dim
+def cache_bytes(config: ModelConfig, number: int = 4, lanes: int = 1) -> int:
+    """Return the bytes of keys and values that the cache holds of a token.
+
+    Args:
+        config: the model's shape.
+        number: bytes of a number.
+        lanes: rows of values are filled up to a multiple of so many numbers.
+    """
+    values = -(-config.head_dim // lanes) * lanes
+    return number * config.num_layers * config.num_kv_heads * (config.head_dim + values)
 
 
 def size_table(config: ModelConfig, context: int | None = None) -> str:

@@ -20,8 +20,8 @@ class Interrupt:
     """Whether Ctrl-C was pressed.
 
     Args:
-        patient: one of several processes: a second signal does not interrupt at once, and none does once an error is on
-            its way to be told.
+        patient: one of several processes: a second signal does not interrupt at once. Once an error is on its way to
+            be told, none does any more: where the end hangs, torchrun's SIGKILL is what is left.
     """
 
     def __init__(self, *, patient: bool = False) -> None:

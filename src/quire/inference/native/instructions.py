@@ -11,10 +11,10 @@ from typing import Any
 
 import numba.extending
 from llvmlite import binding, ir
-from numba.core import cgutils
+from numba.core import cgutils, config
 
 LANES = 16
-X86 = ("x86_64", "AMD64")
+X86, ARM = ("x86_64", "AMD64"), ("aarch64", "arm64")
 F32, F16, I8, I32, I64 = ir.FloatType(), ir.HalfType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 VECTOR, HALVES, INTS, BYTES = (ir.VectorType(kind, LANES) for kind in (F32, F16, I32, I8))
 ZERO = ir.Constant(VECTOR, [0.0] * LANES)
@@ -23,8 +23,17 @@ Values = list[Any]
 
 
 def converts_halves() -> bool:
-    """Return whether the processor has instructions between float16 and float32; elsewhere a library would be asked."""
-    return platform.machine() not in X86 or bool(binding.get_host_cpu_features().get("f16c"))
+    """Return whether what is compiled for has instructions between float16 and float32.
+
+    Elsewhere LLVM would call a library that is not there, and end the process. numba compiles for this processor, or
+    for what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say; of a name alone nothing is known.
+    """
+    if platform.machine() in ARM:
+        return True
+    name, features = (getattr(config, setting, None) for setting in ("CPU_NAME", "CPU_FEATURES"))
+    if name or features is not None:
+        return "+f16c" in (features or "").split(",")
+    return bool(binding.get_host_cpu_features().get("f16c"))
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:

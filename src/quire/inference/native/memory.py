@@ -10,6 +10,8 @@ from numba import types
 
 from quire.inference.native import instructions as op
 
+LARGEST_HALF = 65504.0
+
 
 @op.intrinsic
 def load(context: Any, address: Any) -> Any:
@@ -34,11 +36,17 @@ def store(context: Any, address: Any, value: Any) -> Any:
 
 @op.intrinsic
 def store_half(context: Any, address: Any, value: Any) -> Any:
-    """Write a number to an address, rounded to float16: the nearest, of two as near the even one."""
+    """Write a number to an address, rounded to float16: the nearest, of two as near the even one.
+
+    What is beyond the largest is written as that: infinite, it would be no number in the sums of all of its block.
+    """
 
     def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
         if op.converts_halves():  # elsewhere nobody comes here, and what it would need is not there to be linked
-            op.store(b, b.fptrunc(arguments[1], op.F16), arguments[0])
+            value, most = arguments[1], op.F32(LARGEST_HALF)
+            value = b.select(b.fcmp_ordered(">", value, most), most, value)
+            value = b.select(b.fcmp_ordered("<", value, op.F32(-LARGEST_HALF)), op.F32(-LARGEST_HALF), value)
+            op.store(b, b.fptrunc(value, op.F16), arguments[0])
         return context.get_dummy_value()
 
     return types.void(types.int64, types.float32), build

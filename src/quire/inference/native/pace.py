@@ -13,8 +13,6 @@ from functools import partial
 DISTURBED = 1.5  # times the best time of all threads, from which one alone is tried
 AGAIN = 32  # steps of one thread, after which all are tried again
 TRIES = 3  # steps of all threads in a row, the best of which counts: the first has to wake them
-
-
 MANY = 64  # tokens from which on a step is arithmetic, and takes as long as it has tokens
 
 
