@@ -10,6 +10,7 @@ from quire.inference.language import Backend, LanguageModel, load
 from quire.inference.sampling import distribution
 from quire.inference.sequence import Completion
 from quire.inference.settings import InferenceSettings, SamplingSettings
+from quire.inference.views import within
 from quire.interop.huggingface import save_model_folder
 from quire.model.config import ModelConfig
 from quire.model.transformer import Transformer
@@ -265,3 +266,12 @@ def test_what_float16_cannot_hold_is_kept_as_its_largest(
     together = language.generate(prompts, GREEDY)
     assert [each.finish for each in together] == ["length", "length"]
     assert [each.tokens for each in together] == alone
+
+
+def test_numbers_of_any_type_go_into_a_cache_of_any_other() -> None:
+    for kind in (torch.float32, torch.bfloat16, torch.float16):
+        numbers = torch.tensor([1.5, -3e38, float("nan")]).to(kind)
+        for other in (torch.float32, torch.bfloat16, torch.float16):
+            kept = within(numbers, other)
+            assert (kept.dtype, float(kept[0]), bool(kept[2].isnan())) == (other, 1.5, True)
+            assert kept[1].isfinite() or numbers[1].isinf()

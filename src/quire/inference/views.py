@@ -11,10 +11,10 @@ from quire.inference.blocks import BLOCK
 
 def within(numbers: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Return numbers as another type, those beyond its largest as that: infinite ones harm all of their block."""
-    if dtype == numbers.dtype:
-        return numbers
     most = torch.finfo(dtype).max
-    return numbers.clamp(-most, most).to(dtype)
+    if most < torch.finfo(numbers.dtype).max:
+        numbers = numbers.float().clamp(-most, most)  # bfloat16 does not have the largest of float16
+    return numbers.to(dtype)
 
 
 class RowView:
