@@ -23,20 +23,11 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _checks.expressions import (
-    Number,
-    Token,
-    Value,
-    evaluate,
-    numbers,
-    parse,
-    printed,
-    without_mixed,
-    without_percent,
-)
+from _checks.expressions import Number, Token, numbers, parse, without_mixed, without_percent
 from _checks.intervals import Interval, NotArithmeticError, ShapeError
 from _checks.pages import line_of, pages, parts
 from _checks.signs import RELATIONS, signs
+from _checks.values import Value, evaluate, printed
 
 EXACT = Fraction(1, 10**40)
 FULL_DIGITS = 15  # a float64 printed in full; its last digit is that of the floating-point result

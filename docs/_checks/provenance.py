@@ -30,10 +30,11 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _checks.arithmetic import printed_cells, problem, statements
-from _checks.expressions import Number, Token, number, parse, printed
+from _checks.expressions import Number, Token, number, parse
 from _checks.intervals import NotArithmeticError
 from _checks.pages import DOCS, fences, line_of, pages, parts
 from _checks.signs import signs
+from _checks.values import printed
 
 FROM_DIGITS = 4  # a whole number with fewer is not asked where it comes from
 TELLING = 3  # digits of a number that hardly stands on a page by chance

@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 from _checks.arithmetic import checked, problem, problems, statements
-from _checks.expressions import printed
 from _checks.pages import pages
+from _checks.values import printed
 from hypothesis import given
 from hypothesis import strategies as st
 

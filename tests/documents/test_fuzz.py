@@ -20,6 +20,7 @@ from quire.errors import ReadError
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import fuzz
+import fuzz_attempts
 import fuzz_mutations
 import fuzz_seeds
 
@@ -35,11 +36,11 @@ def fuzzer():
 @pytest.fixture
 def sighted(monkeypatch):
     """Have what `attempt` changes in this process changed back."""
-    for module in (fuzz.image, fuzz.pdf):
+    for module in (fuzz_attempts.image, fuzz_attempts.pdf):
         monkeypatch.setattr(module, "recognise", module.recognise)
     with warnings.catch_warnings():
         yield
-    fuzz.blind.cache_clear()
+    fuzz_attempts.blind.cache_clear()
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -53,19 +54,19 @@ def test_every_reader_comes_to_a_stated_end(fuzzer, reader):
 
 @pytest.mark.parametrize("reader", READERS)
 def test_the_seeds_are_sound(sighted, reader):
-    fuzz.blind()
+    fuzz_attempts.blind()
     settings = ReadSettings(password=fuzz_seeds.PASSWORD)
     for name, data in fuzz_seeds.seeds(reader):
         assert kind_of(name, data).reader == reader
         parts = list(read_bytes(data, name, settings))
-        assert fuzz.broken_promise(parts) == ""
+        assert fuzz_attempts.broken_promise(parts) == ""
         assert any(isinstance(part, Document) for part in parts)
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_case_is_made_again_by_its_number(reader):
-    made = [fuzz.Case(reader, seed, number, "").made() for seed in (1, 2) for number in range(20)]
-    assert made == [fuzz.Case(reader, seed, number, "").made() for seed in (1, 2) for number in range(20)]
+    made = [fuzz_attempts.Case(reader, seed, number, "").made() for seed in (1, 2) for number in range(20)]
+    assert made == [fuzz_attempts.Case(reader, seed, number, "").made() for seed in (1, 2) for number in range(20)]
     assert len({data for _, data, _, _ in made}) > 30
 
 
@@ -92,7 +93,7 @@ def outcome(data, name, settings):
 def reading_as(monkeypatch, function):
     """Have `function` read texts, and return what a case comes to."""
     monkeypatch.setitem(READERS, "text", function)
-    return fuzz.attempt(fuzz.Case("text", 1, fuzz.TWICE, "", b"words"))
+    return fuzz_attempts.attempt(fuzz_attempts.Case("text", 1, fuzz_attempts.TWICE, "", b"words"))
 
 
 def test_another_exception_is_a_finding(monkeypatch, sighted):
@@ -120,9 +121,9 @@ def test_too_much_time_or_memory_is_a_finding(monkeypatch, sighted):
     assert result.end == "parts"
     assert 70_000_000 < result.memory < 90_000_000  # what was free before counts for nothing
     assert result.seconds > 0
-    monkeypatch.setattr(fuzz, "MEMORY_MB", 60)
+    monkeypatch.setattr(fuzz_attempts, "MEMORY_MB", 60)
     assert reading_as(monkeypatch, read_text).kind == "more than 60 MB"
-    monkeypatch.setattr(fuzz, "SECONDS", 0)
+    monkeypatch.setattr(fuzz_attempts, "SECONDS", 0)
     assert reading_as(monkeypatch, read_text).kind == "more than 0 s"
 
 
@@ -138,7 +139,7 @@ def test_another_result_at_the_second_reading_is_a_finding(monkeypatch, sighted)
 
 def test_a_crash_is_a_finding(fuzzer):
     # A process that a signal ends is told of by the sandbox; here the case itself cannot be read by the worker.
-    (made,) = fuzzer.results([fuzz.Case("no such reader", 1, 1, "")])
+    (made,) = fuzzer.results([fuzz_attempts.Case("no such reader", 1, 1, "")])
     assert made[1].end == "finding"
     assert "KeyError" in made[1].kind
 
@@ -174,8 +175,8 @@ def left_out(member="m", size=0, outcome="dropped", rule="empty", detail="nothin
     ],
 )
 def test_a_broken_promise_is_a_finding(parts):
-    assert fuzz.broken_promise([SOUND]) == fuzz.broken_promise([SOUND, left_out()]) == ""
-    assert fuzz.broken_promise(parts) != ""
+    assert fuzz_attempts.broken_promise([SOUND]) == fuzz_attempts.broken_promise([SOUND, left_out()]) == ""
+    assert fuzz_attempts.broken_promise(parts) != ""
 
 
 def test_a_finding_is_made_as_short_as_it_gets():
@@ -191,7 +192,7 @@ def test_a_finding_is_made_as_short_as_it_gets():
 
 
 def test_a_saved_finding_says_how_it_is_made_again(tmp_path):
-    finding = fuzz.Finding("kind", "detail", fuzz.Case("json", 7, 12, ""), "a.json", b"{}")
+    finding = fuzz.Finding("kind", "detail", fuzz_attempts.Case("json", 7, 12, ""), "a.json", b"{}")
     path = fuzz.save(finding, tmp_path)
     assert path.read_bytes() == b"{}"
     assert path.suffix == ".json"
