@@ -44,6 +44,7 @@ def test_smaller_weights_and_a_smaller_cache_are_fewer_bytes(make_run: Callable[
     whole = json.loads(bench(make_run(64), "--json"))
     small = json.loads(bench(make_run(64), "--json", "--weights", "int8", "--cache-dtype", "float16"))
     assert whole["cache_bytes"] == 2 * small["cache_bytes"]
+    assert (whole["cache"], small["cache"]) == ("float32", "float16")
     assert (small["weights"], whole["weights"]) == ("int8", "float32")
     assert 3 < whole["weight_bytes"] / small["weight_bytes"] <= 4
 

@@ -6,6 +6,7 @@ import torch
 
 from quire.errors import FormatError, UsageError
 from quire.inference.blocks import BLOCK
+from quire.inference.executors import NativeExecutor
 from quire.inference.language import Backend, LanguageModel, load
 from quire.inference.sampling import distribution
 from quire.inference.sequence import Completion
@@ -223,7 +224,12 @@ def test_float16_halves_the_cache_and_writes_on(make_language: Make, backend: Ba
     texts = [language.generate("Call me", sampling)[0].text for language in languages]
     assert texts[0] == texts[1]
     assert texts[0][:8] == texts[2][:8]
-    assert [language.cache_dtype for language in languages] == [torch.float32, torch.float32, torch.float16]
+    sizes = []
+    for language in languages:
+        executor = language.engine.executor
+        pools = [executor.native.cache] if isinstance(executor, NativeExecutor) else [executor.keys, executor.values]  # type: ignore[attr-defined]
+        sizes.append(sum(pool.nbytes for pool in pools))
+    assert sizes[0] == sizes[1] == 2 * sizes[2]
 
 
 @pytest.mark.parametrize("backend", ["torch", "native"])

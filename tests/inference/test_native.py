@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def test_what_is_compiled_for_another_processor_does_without_float16() -> None:
     )
     environment = os.environ | {
         "NUMBA_CPU_NAME": "generic",
-        "PYTHONPATH": os.pathsep.join(["tests/inference", *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
     }
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

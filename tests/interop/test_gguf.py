@@ -301,7 +301,7 @@ class Llama:
     def __init__(self, path: Path) -> None:
         import llama_cpp
 
-        self.library = llama_cpp
+        self.llama = llama_cpp
         settings = {"n_ctx": 128, "n_threads": 1, "n_threads_batch": 1, "verbose": False, "type_k": 0, "type_v": 0}
         self.model = llama_cpp.Llama(str(path), **settings)
 
@@ -315,7 +315,7 @@ class Llama:
         written: list[int] = []
         for _ in range(tokens):
             self.model.eval(written[-1:] or prompt)
-            logits = self.library.llama_get_logits(self.model.ctx)
+            logits = self.llama.llama_get_logits(self.model.ctx)
             written.append(int(np.ctypeslib.as_array(logits, (self.model.n_vocab(),)).argmax()))
         return written
 

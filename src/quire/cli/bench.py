@@ -93,7 +93,7 @@ def _lines(run: Path, speed: Speed) -> list[str]:
             prompt.arithmetic_share,
         ),
     ]
-    lines = [f"{run}: {speed.weights} weights, {speed.backend}, {threads}", ""]
+    lines = [f"{run}: {speed.weights} weights, {speed.cache} cache, {speed.backend}, {threads}", ""]
     lines.append(f"{'':<20}{'':>16}{'of bandwidth':>16}{'of products':>16}")
     lines += [f"{name:<20}{rate:>16}{bandwidth:>16.0%}{products:>16.0%}" for name, rate, bandwidth, products in rows]
     lines += [

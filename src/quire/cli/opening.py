@@ -70,11 +70,13 @@ def open_model(
 
         from quire.inference.language import load
 
-        cores = usable_cores()
-        if settings.threads is not None and settings.threads > cores:
-            print(f"quire: {settings.threads} threads on {cores} cores: they wait for each other", file=sys.stderr)
-        torch.set_num_threads(settings.threads or min(torch.get_num_threads(), cores))
         language = load(run, device, settings=settings, backend=backend, weights=weights)  # type: ignore[arg-type]
+        if language.threads > usable_cores():
+            print(
+                f"quire: {language.threads} threads on {usable_cores()} cores: they wait for each other",
+                file=sys.stderr,
+            )
+        torch.set_num_threads(language.threads)
         language.prepare(compiling=lambda: print(COMPILING, file=sys.stderr, flush=True))
     return language
 

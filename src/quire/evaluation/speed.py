@@ -42,6 +42,7 @@ class Speed:
         threads: that compute.
         backend: "native", "torch" or the name of a device.
         weights: kind of the weights.
+        cache: what keys and values are kept as.
         weight_bytes: read by each step that writes.
         reading_bytes: as many, or 256 MB where they are more.
         cache_bytes: read for each written token, half way through the text.
@@ -64,6 +65,7 @@ class Speed:
     threads: int
     backend: str
     weights: str
+    cache: str
     weight_bytes: int
     reading_bytes: int
     cache_bytes: int
@@ -180,6 +182,7 @@ def measure_speed(
         threads=threads,
         backend="native" if native else ("torch" if device.type == "cpu" else str(device)),
         weights=language.model.weights_kind,
+        cache=str(language.cache_dtype).removeprefix("torch."),
         weight_bytes=weight_bytes,
         reading_bytes=min(weight_bytes, MEMORY_BYTES),
         cache_bytes=language.cache_bytes * (before + written // 2),

@@ -11,7 +11,7 @@ import torch
 from quire.inference.blocks import BLOCK
 from quire.inference.recorded import RecordedStep, power_of_two
 from quire.inference.sequence import Batch
-from quire.inference.views import PagedView, RowView
+from quire.inference.views import PagedView, RowView, View
 from quire.model.cache import KVCache
 from quire.model.transformer import Transformer
 
@@ -86,7 +86,7 @@ class TorchExecutor:
         first, stop = batch.positions[span[0]], batch.positions[span[-1]] + 1
         return self._hidden(tokens, self._view(batch.tables[number], first, stop))[0]
 
-    def _view(self, table: Sequence[int], first: int, stop: int) -> RowView | PagedView:
+    def _view(self, table: Sequence[int], first: int, stop: int) -> View:
         """Return the cache of one row for its tokens from `first` on, before `stop`."""
         table = table[: -(-stop // BLOCK)]
         if all(after == before + 1 for before, after in itertools.pairwise(table)):
@@ -105,9 +105,8 @@ class TorchExecutor:
                 view = self._view(batch.tables[rows[0]], positions[0], positions[0] + 1)
                 return self.model.head(self._hidden(columns[0], view)[:, -1])
             known = [batch.tables[row][:most] for row in rows]
-            tables = [
-                [*table, *[self.blocks] * (most - len(table))] for table in known
-            ]  # filled up with no one's block
+            spare = [self.blocks] * most  # no one's block fills them up
+            tables = [[*table, *spare[len(table) :]] for table in known]
             return self._logits(columns[0], columns[1], torch.tensor(tables, device=self.device))
         most = min(power_of_two(most), -(-self.config.context_length // BLOCK))
         size = (power_of_two(len(rows)), most)
@@ -115,7 +114,7 @@ class TorchExecutor:
             self._steps[size] = RecordedStep(self._logits, *size, self.device, self.blocks)
         return self._steps[size](tokens, positions, [batch.tables[row][:most] for row in rows])
 
-    def _hidden(self, tokens: torch.Tensor, view: RowView | PagedView) -> torch.Tensor:
+    def _hidden(self, tokens: torch.Tensor, view: View) -> torch.Tensor:
         return self.model.hidden(tokens, cache=cast(KVCache, view))  # it has what a reading asks of one
 
     def _logits(self, tokens: torch.Tensor, positions: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:

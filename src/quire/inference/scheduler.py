@@ -76,7 +76,7 @@ class Scheduler:
                 if self._make_room(row, row.computed + count, counts):
                     counts[row] = count
                     left -= count
-        writers = [row for row in counts if row.unread == 1]
+        writers = [row for row in counts if row.unread == 1] if self.settings.draft_tokens else []
         while left and self.waiting and len(self.running) < self.settings.max_rows and pushed_out == self.pushed_out:
             admitted = self._admit(left)
             if admitted is None:
