@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, cast
@@ -15,7 +13,6 @@ from typing import Any, cast
 import numba
 import numpy as np
 import numpy.typing as npt
-from numba.core import event
 
 from quire.inference import blocks as cache_blocks
 from quire.inference.blocks import BLOCK
@@ -24,6 +21,7 @@ from quire.inference.native import instructions as op
 from quire.inference.native import memory as mem
 from quire.inference.native import program as k
 from quire.inference.native import vectors as v
+from quire.inference.native.compiling import compiled, telling
 from quire.inference.native.pace import Paces
 from quire.inference.native.packing import Panels, aligned, pack
 from quire.model.transformer import Transformer
@@ -64,11 +62,7 @@ def _compile(sources: str) -> Any:
 
     signature = numba.int64(numba.int64[::1], numba.int64[:, ::1], numba.int64, numba.int64, numba.int64)
     options: Any = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-    try:
-        return numba.njit(signature, cache=True, **options)(run)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, AttributeError, ValueError):
-        # Nowhere to keep what was compiled, no room there, or something damaged: it is compiled for this process alone.
-        return numba.njit(signature, **options)(run)
+    return compiled(run, signature, **options)
 
 
 def _sources() -> str:
@@ -90,33 +84,9 @@ def compiled_run(tell: Callable[[], None] | None = None) -> Any:
     """
     with _compiling:
         if not _compiled:
-            with _telling(tell):
+            with telling(tell):
                 _compiled.append(_compile(_sources()))
     return _compiled[0]
-
-
-@contextlib.contextmanager
-def _telling(tell: Callable[[], None] | None) -> Iterator[None]:
-    """Call `tell` when numba begins to compile; what comes out of its cache is not compiled."""
-    if tell is None:
-        yield
-        return
-    listener = _Compiling(tell)
-    with event.install_listener("numba:compile", listener):
-        yield
-
-
-class _Compiling(event.Listener):
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self.tell, self.told = tell, False
-
-    def on_start(self, event: Any) -> None:
-        if not self.told:
-            self.told = True
-            self.tell()
-
-    def on_end(self, event: Any) -> None:
-        """Nothing to tell."""
 
 
 class NativeModel:
