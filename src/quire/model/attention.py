@@ -119,15 +119,24 @@ class CausalAttention(torch.autograd.Function):
         B, H, T, K = gradient.shape
         wide = torch.promote_types(q.dtype, torch.float32)
         given = gradient.reshape(B * H, T, K).to(q.dtype)
-        to_q, to_k, to_v = [], torch.zeros_like(k, dtype=wide), torch.zeros_like(v, dtype=wide)
+        blocks = query_blocks(T)
+        to_q: list[torch.Tensor] = []
+        # A block of queries adds to the keys up to its end, block by block of them: added into slices of one tensor it
+        # would be the same numbers, but torch.compile makes a mask of each slice, and nests them.
+        to_k: list[torch.Tensor] = []
+        to_v: list[torch.Tensor] = []
         with torch.autocast(gradient.device.type, enabled=False):
-            for (start, end), shares in zip(query_blocks(T), kept, strict=True):
+            for number, ((start, end), shares) in enumerate(zip(blocks, kept, strict=True)):
                 own = given[:, start:end]
                 of_shares = torch.bmm(own, v[:, :end].transpose(1, 2)).to(wide)  # (B H, block, end)
                 of_scores = torch.ops.aten._softmax_backward_data(of_shares, shares.to(wide), -1, wide)
                 of_scores = (of_scores * K**-0.5).to(q.dtype)
                 to_q.append(torch.bmm(of_scores, k[:, :end]))
-                to_k[:, :end] += torch.bmm(of_scores.transpose(1, 2), q[:, start:end])
-                to_v[:, :end] += torch.bmm(shares.transpose(1, 2), own)
-        parts = (torch.cat(to_q, 1), to_k, to_v)
-        return tuple(part.view(B, H, T, K).to(gradient.dtype) for part in parts)
+                sizes = [last - first for first, last in blocks[: number + 1]]
+                for sums, parts in (
+                    (to_k, torch.bmm(of_scores.transpose(1, 2), q[:, start:end])),
+                    (to_v, torch.bmm(shares.transpose(1, 2), own)),
+                ):
+                    *before, last = (part.to(wide) for part in parts.split(sizes, 1))
+                    sums[:] = [*(total + part for total, part in zip(sums, before, strict=True)), last]
+        return tuple(torch.cat(each, 1).view(B, H, T, K).to(gradient.dtype) for each in (to_q, to_k, to_v))
