@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 from quire.files import write_text
+from quire.training.compilation import Forecast
 
 STEPS = 9
 # vocabulary, width, blocks, heads, context, windows
@@ -57,10 +58,10 @@ def main() -> None:
             "gain": warm["eager"] / warm["compiled"],
         }
         rows.append(row)
-        again = [row[kind] / (1 - 1 / row["gain"]) for kind in ("cold", "warm")]
+        empty, cached = (Forecast(row[kind], row["gain"], "").earned_back_after for kind in ("cold", "warm"))
         print(
             f"{size:<6} {row['from_nothing']:>10.1f} s {row['cold']:>11.1f} s {row['warm']:>14.1f} s"
-            f" {row['gain']:>6.2f}   {again[0]:.0f} s, {again[1]:.0f} s",
+            f" {row['gain']:>6.2f}   " + (f"{empty:.0f} s, {cached:.0f} s" if row["gain"] > 1 else "never"),
             flush=True,
         )
     if args.json_out:

@@ -87,6 +87,7 @@ def step_case(given: dict[str, Any]) -> dict[str, Any]:
     from quire.model.config import ModelConfig
     from quire.model.size import count_parameters
     from quire.model.transformer import Transformer
+    from quire.training.compiled import compile_loss
     from quire.training.memory import give_back_large_pieces, peak_memory, predict_memory
     from quire.training.optimizer import Optimizer, OptimizerSettings
     from quire.training.pace import plain_step
@@ -103,7 +104,7 @@ def step_case(given: dict[str, Any]) -> dict[str, Any]:
     model.activation_checkpointing = given["checkpointing"]
     if given["checkpointing"]:
         give_back_large_pieces()  # as the trainer does
-    loss_of = torch.compile(model.loss, dynamic=False) if given["compile"] else model.loss
+    loss_of = compile_loss(model, sys.exit) if given["compile"] else model.loss
     optimizer = Optimizer(model, OptimizerSettings())
     mixed = MixedPrecision(given["precision"], "cpu")
     tokens = torch.randint(vocabulary, (rows, context))

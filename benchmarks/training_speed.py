@@ -15,6 +15,7 @@ import argparse
 import itertools
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from quire.files import write_text
 from quire.model.config import ModelConfig
 from quire.model.size import count_flops, count_parameters
 from quire.model.transformer import Transformer
+from quire.training.compiled import compile_loss
 from quire.training.determinism import deterministic_kernels
 from quire.training.machine import measure_machine
 from quire.training.optimizer import Optimizer, OptimizerSettings
@@ -54,7 +56,7 @@ def quire_step(config: ModelConfig, precision: str, kind: str, compiled: bool, o
     model = Transformer(config)
     optimizer = Optimizer(model, OptimizerSettings(kind=kind, orthogonal_precision=orthogonal))
     mixed = MixedPrecision(precision, "cpu")
-    loss_of = torch.compile(model.loss, dynamic=False) if compiled else model.loss
+    loss_of = compile_loss(model, sys.exit) if compiled else model.loss
     tokens = torch.randint(config.vocab_size, (BATCH, config.context_length))
 
     def step() -> None:

@@ -1,12 +1,14 @@
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from quire.errors import FormatError, UsageError
 from quire.inference.blocks import BLOCK
-from quire.inference.executors import NativeExecutor
+from quire.inference.executors import NativeExecutor, TorchExecutor
 from quire.inference.language import Backend, LanguageModel, load
 from quire.inference.sampling import distribution
 from quire.inference.sequence import Completion
@@ -230,6 +232,21 @@ def test_float16_halves_the_cache_and_writes_on(make_language: Make, backend: Ba
         pools = [executor.native.cache] if isinstance(executor, NativeExecutor) else [executor.keys, executor.values]  # type: ignore[attr-defined]
         sizes.append(sum(pool.nbytes for pool in pools))
     assert sizes[0] == sizes[1] == 2 * sizes[2]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_cache_that_costs_the_compiled_steps_is_told(
+    make_language: Make, monkeypatch: pytest.MonkeyPatch, dtype: Literal["float32", "float16"]
+) -> None:
+    monkeypatch.setattr("quire.inference.native.instructions.converts_halves", lambda: False)
+    language = make_language(settings=InferenceSettings(cache_dtype=dtype), backend="auto")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        executor = language.engine.executor
+    assert isinstance(executor, TorchExecutor if dtype == "float16" else NativeExecutor)
+    language.close()
+    said = "cache_dtype = float16 has no compiled steps here"
+    assert [str(warning.message).partition(",")[0] for warning in told] == [said] * (dtype == "float16")
 
 
 @pytest.mark.parametrize("backend", ["torch", "native"])

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from quire.training.compilation import (
     remember,
     usual_seconds,
 )
-from quire.training.machine import Machine
+from quire.training.machine import Machine, find_compiler
 from quire.training.plan import plan_run, plan_tokens
 from quire.training.plan_shape import Sizes
 
@@ -79,12 +80,22 @@ def test_what_was_measured_of_others_scales_what_is_expected():
     assert not config.training.compile
     assert f"about {3 * usual:.0f} s, by what 1 others took here" in why["training.compile"]
     assert plan(20.0, slow)[0].training.compile
-    useless = History({"other": Compilation("cpu", 6, 30.0, None, eager_speed=100.0, compiled_speed=90.0)})
+    useless = History({"other": Compilation("cpu", 6, cold_seconds=30.0, eager_speed=100.0, compiled_speed=90.0)})
     config, why = plan(60.0, useless)
     assert not config.training.compile
     assert why["training.compile"].startswith("it gains nothing")
     of_a_gpu = History({"other": Compilation("cuda", 6, cold_seconds=1000.0)})
     assert plan(4.0, of_a_gpu)[0] == plan(4.0)[0]
+
+
+def test_16_bits_on_a_cpu_are_more_to_compile_and_what_one_format_took_tells_of_the_other():
+    assert usual_seconds("cpu", 6, "bfloat16") > usual_seconds("cpu", 6, "float32")
+    assert usual_seconds("cuda", 6, "bfloat16") == usual_seconds("cuda", 6, "float32")
+    config, _ = plan(4.0)
+    for precision in ("float32", "bfloat16"):
+        took = 2 * usual_seconds("cpu", 6, precision)
+        twice = History({"other": Compilation("cpu", 6, precision, cold_seconds=took)})
+        assert twice.forecast(config).seconds == pytest.approx(2 * History().forecast(config).seconds)
 
 
 def test_a_speed_that_a_plan_has_measured_is_no_compilation():
@@ -123,7 +134,7 @@ def test_a_record_is_filled_step_by_step_and_damaged_ones_are_none(config):
     (records_folder() / "strange.json").write_text("[1]")
     known = load_history().compilations
     assert len(known) == 2
-    assert known[key_of(config())] == Compilation("cpu", 2, 30.0, 2.0, 100.0, 150.0)
+    assert known[key_of(config())] == Compilation("cpu", 2, "float32", 30.0, 2.0, 100.0, 150.0)
 
 
 def test_all_that_changes_the_code_changes_the_key(config):
@@ -237,12 +248,46 @@ def test_what_a_killed_compiler_left_goes_unless_it_is_in_the_making(own_cache, 
     assert left == {"kernel.cpp", "libncurses.so", named["whole"], named["young"]}
 
 
+SAME_KEYS = """
+import sys, torch
+from quire.training.compilation import cache_own_functions
+cache_own_functions()
+
+class Scaled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * float(sys.argv[1])
+
+x = torch.ones(64, requires_grad=True)
+torch.compile(Scaled.apply, fullgraph=True)(x).sum().backward()
+counters = torch._dynamo.utils.counters["aot_autograd"]
+print(x.grad[0].item(), counters["autograd_cache_hit"], counters["autograd_cache_bypass"])
+"""
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")
+def test_functions_that_differ_only_on_the_way_back_are_kept_apart(tmp_path):
+    """Each in a process of its own, all with one cache: what is found there is the very same function."""
+    found = []
+    for factor in ("3", "5", "3"):
+        command = [sys.executable, "-c", SAME_KEYS, factor]
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        found.append(done.stdout.split())
+    assert found == [["3.0", "0", "0"], ["5.0", "0", "0"], ["3.0", "1", "0"]]
+
+
 def test_records_are_json_that_a_reader_understands(config):
     remember(config(), cold_seconds=12.3456)
     (file,) = records_folder().iterdir()
     assert json.loads(file.read_text()) == {
         "device": "cpu",
         "blocks": 2,
+        "precision": "float32",
         "cold_seconds": 12.346,
         "warm_seconds": None,
         "eager_speed": None,

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from quire.model.config import ModelConfig
+from quire.model.transformer import Transformer
 from quire.training.compilation import History, load_history
+from quire.training.compiled import compile_loss
 from quire.training.machine import find_compiler
 from quire.training.trainer import Trainer
 
@@ -55,6 +58,33 @@ def test_a_compiler_that_fails_on_the_way_back_is_told_once_and_the_pass_repeate
     assert "torch.compile failed, going on without it" in notes[0]
     assert losses(told) == losses(plain)
     assert load_history() == History()  # nothing was compiled
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_loss_in_chunks_is_left_out_on_a_cpu(chunked, monkeypatch):
+    taken = []
+
+    def compiling(function, **_):
+        def call(*args):
+            taken.append(function.__name__)
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    if chunked:
+        monkeypatch.setattr("quire.model.loss.WHOLE_BYTES", {"cpu": 0})
+        monkeypatch.setattr("quire.model.loss.CHUNK_BYTES", {"cpu": 4 * 50 * 7})  # seven rows at once
+    torch.manual_seed(0)
+    shape = {"vocab_size": 50, "hidden_size": 32, "num_layers": 2, "num_heads": 2, "context_length": 16}
+    model = Transformer(ModelConfig(**shape))
+    tokens = torch.randint(50, (3, 16))
+    expected = model.loss(tokens, tokens)
+    (slope,) = torch.autograd.grad(expected, [model.head_weight])
+    loss = compile_loss(model, pytest.fail)(tokens, tokens)
+    assert taken == ["hidden" if chunked else "loss"]
+    assert torch.equal(loss, expected)
+    assert torch.equal(torch.autograd.grad(loss, [model.head_weight])[0], slope)
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")

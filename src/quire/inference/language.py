@@ -129,6 +129,10 @@ class LanguageModel:
         blocks = self._blocks()
         if self.backend != "torch":
             reason = why_not_native(self.model, half=self._half)
+            if reason is not None and self._half and why_not_native(self.model) is None and self.backend == "auto":
+                warnings.warn(
+                    f"cache_dtype = float16 has no compiled steps here, PyTorch computes: {reason}", stacklevel=4
+                )
             if reason is None:
                 from numba.core.errors import NumbaError
 

@@ -42,10 +42,10 @@ LEAST_FREE_BYTES = 256 << 20
 YOUNG_SECONDS = 86_400.0  # what is younger may be in use by another run
 LINKING_SECONDS = 10.0  # and this young it may still be written by one
 OF_TORCH = re.compile(r"c[a-z2-7]{51}(\.main)?\.so")  # the names of what torch compiles
-# Seconds to compile a model into an empty cache: so many, and so many for each block. On two cores of an EPYC 32, 37
-# and 51 s were measured for 4, 6 and 7 blocks (docs/benchmarks.md).
+# Seconds to compile a model into an empty cache: so many, and so many for each block (docs/benchmarks.md).
 COLD_SECONDS = {"cpu": (18.0, 4.0), "cuda": (20.0, 3.0)}
-WARM_SHARE = 0.15  # of them, from the cache: 0.08 to 0.19 were measured
+IN_16_BITS = {"cpu": 1.4}  # times as long, where numbers are of 16 bits: attention is then compiled as well
+WARM_SHARE = 0.08  # of them, from the cache: 0.06 to 0.08 were measured
 # By what compiling speeds up a step: 1.35 and 1.43 were measured at 3M and 10M parameters (docs/benchmarks.md).
 USUAL_GAIN = {"cpu": 1.3, "cuda": 1.3}
 LEAST_GAIN, MOST_GAIN = 1.0, 4.0  # what was measured beside these was measured while the machine had other work
@@ -58,6 +58,7 @@ class Compilation:
     Args:
         device: "cpu" or "cuda".
         blocks: of the model.
+        precision: number format of the passes.
         cold_seconds: time to compile it with nothing of it in the cache; None where that was not seen.
         warm_seconds: the same with all of it in the cache.
         eager_speed: tokens/s of training as they were measured without compiling.
@@ -66,6 +67,7 @@ class Compilation:
 
     device: str
     blocks: int
+    precision: str = "float32"
     cold_seconds: float | None = None
     warm_seconds: float | None = None
     eager_speed: float | None = None
@@ -120,9 +122,9 @@ class History:
         whence = "as for other shapes here" if gains else "which is usual"
         if known is not None and known.gain is not None:
             gain, whence = known.gain, "measured"
-        blocks = config.model.num_layers
-        paces = [c.cold_seconds / usual_seconds(device, c.blocks) for c in others if c.cold_seconds]
-        cold = usual_seconds(device, blocks) * (statistics.median(paces) if paces else 1.0)
+        paces = [c.cold_seconds / usual_seconds(device, c.blocks, c.precision) for c in others if c.cold_seconds]
+        cold = usual_seconds(device, config.model.num_layers, config.training.precision)
+        cold *= statistics.median(paces) if paces else 1.0
         speed = f"{gain:.2g} times the speed, {whence}"
         if known is not None and known.was_compiled:
             seconds = known.warm_seconds or WARM_SHARE * (known.cold_seconds or cold)
@@ -131,10 +133,10 @@ class History:
         return Forecast(cold, gain, f"not compiled here before: about {cold:.0f} s{measured}, for {speed}")
 
 
-def usual_seconds(device: str, blocks: int) -> float:
+def usual_seconds(device: str, blocks: int, precision: str = "float32") -> float:
     """Return the seconds that compiling a model of so many blocks took where it was measured."""
     base, each = COLD_SECONDS.get(device, COLD_SECONDS["cpu"])
-    return base + each * blocks
+    return (base + each * blocks) * (1.0 if precision == "float32" else IN_16_BITS.get(device, 1.0))
 
 
 def key_of(config: RunConfig) -> str:
@@ -172,6 +174,7 @@ def keep_compiled() -> str | None:
     What a compiler wrote that was killed is deleted: torch would load it, fail, and never compile that shape again. A
     folder that the user has named to torch is never cut.
     """
+    cache_own_functions()
     try:
         folder = cache_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -186,6 +189,18 @@ def keep_compiled() -> str | None:
     except (OSError, RuntimeError) as error:  # a RuntimeError where there is no home
         return f"compiled code is not kept for later runs: {error}"
     return None
+
+
+def cache_own_functions() -> None:
+    """Let torch keep graphs that hold functions with a way back of their own, as attention on a CPU is.
+
+    The keys of its cache hold both ways of such a function as they were traced. Where torch does not know the switch,
+    everything works as before: those graphs are traced and looked up piece by piece in each process.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        import torch._functorch.config as functorch
+
+        functorch.autograd_cache_allow_custom_autograd_functions = True
 
 
 def cut(folder: Path, most: int) -> None:
@@ -260,7 +275,9 @@ def load_history() -> History:
 def remember(config: RunConfig, **figures: float) -> Compilation | None:
     """Lay `figures`, fields of `Compilation`, over the record of this shape; None where it cannot be written."""
     key, device = key_of(config), torch.device(config.training.device).type
-    before = load_history().compilations.get(key) or Compilation(device, config.model.num_layers)
+    before = load_history().compilations.get(key) or Compilation(
+        device, config.model.num_layers, config.training.precision
+    )
     rounded: dict[str, Any] = {name: round(value, 3) for name, value in figures.items()}
     now = dataclasses.replace(before, **rounded)
     try:

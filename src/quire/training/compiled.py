@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from quire.model.loss import rows_at_once, summed_cross_entropy
 from quire.model.transformer import Transformer
 from quire.training.memory import is_out_of_memory
 
@@ -16,6 +17,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 class CompiledLoss:
     """A model's loss, compiled at its first call; where that fails, the loss as it is.
+
+    On a CPU, a loss that is taken in chunks is left out: its operations are large, nothing is gained between them, and
+    unrolled over its chunks it is half of all code at 10M parameters.
 
     The pass backward is compiled when it is first taken, outside of this: whoever takes it tells `gave_up` what failed.
 
@@ -27,7 +31,8 @@ class CompiledLoss:
     def __init__(self, model: Transformer, note: Callable[[str], None]) -> None:
         self.model, self.note = model, note
         self.works: bool | None = None
-        self._compiled: Loss = torch.compile(model.loss, dynamic=False)
+        self._whole: Loss = torch.compile(model.loss, dynamic=False)
+        self._hidden: Callable[[Tensor], Tensor] = torch.compile(model.hidden, dynamic=False)
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the cross-entropy summed over the targets; shapes as `Loss` has them."""
@@ -42,6 +47,12 @@ class CompiledLoss:
                     raise
                 self._give_up(error)
         return self.model.loss(x, y)
+
+    def _compiled(self, x: Tensor, y: Tensor) -> Tensor:
+        count, device = x.numel(), x.device.type
+        if device != "cpu" or rows_at_once(count, self.model.config.vocab_size, device) >= count:
+            return self._whole(x, y)
+        return summed_cross_entropy(self._hidden(x).flatten(0, 1), self.model.head_weight, y.flatten())
 
     def gave_up(self, error: BaseException) -> bool:
         """Whether `error` is the compiler's: then the loss is not compiled any more, and the pass can be repeated."""
