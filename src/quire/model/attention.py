@@ -137,6 +137,6 @@ class CausalAttention(torch.autograd.Function):
                     (to_k, torch.bmm(of_scores.transpose(1, 2), q[:, start:end])),
                     (to_v, torch.bmm(shares.transpose(1, 2), own)),
                 ):
-                    *before, last = (part.to(wide) for part in parts.split(sizes, 1))
+                    *before, last = (part.to(wide) for part in torch.split(parts, sizes, 1))
                     sums[:] = [*(total + part for total, part in zip(sums, before, strict=True)), last]
         return tuple(torch.cat(each, 1).view(B, H, T, K).to(gradient.dtype) for each in (to_q, to_k, to_v))
