@@ -16,6 +16,7 @@ SIZES = {"0.2M": (64, 3), "0.5M": (96, 4), "0.9M": (128, 4), "2M": (192, 5), "3M
 # Tokens of a run of each size: 2,000, 1,150 and 750 steps of the plan's batch.
 LENGTHS = {"0.5M": 4_100_000, "3M": 5_000_000, "10M": 6_200_000}
 CORPORA = ("essays-0.3", "shakespeare-1", "mixed-10")
+FOR_A_CPU = (*CORPORA, "sources-10")  # tinyshakespeare, the docs of quire and Python's library: nothing to be fetched
 OTHERS = ("library-1", "scripture-1", "library-0.3")
 # How large a model a small text carries, and how often: size, times seen, dropout. Small enough for a CPU.
 CAPACITY = (
@@ -124,10 +125,11 @@ def grid(facts: Mapping[str, Mapping[str, Any]], *, quick: bool = False) -> list
     cells = [Cell(s, c, facts[c]) for s in LENGTHS for c in CORPORA if c in facts]
     others = [Cell(s, c, facts[c]) for s in ("0.5M", "3M") for c in OTHERS if c in facts]
     few = [cell for cell in cells if cell.size == "0.5M"]
+    on_cpu = [Cell(s, c, facts[c]) for s in LENGTHS for c in FOR_A_CPU if c in facts]
     tiny = [Cell("0.2M", cell.corpus, cell.facts) for cell in few]
     short = list(_short_runs(few, tiny))
     if quick:
-        return unique([*_runs_for_a_cpu(cells), *short])
+        return unique([*_runs_for_a_cpu(on_cpu), *short])
     capacity = [
         Cell(size, "essays-0.3", facts["essays-0.3"]).run("capacity", epochs=epochs, dropout=dropout)
         for size, epochs, dropout in CAPACITY
@@ -171,12 +173,15 @@ def _runs_for_a_cpu(cells: Sequence[Cell]) -> Iterator[Run]:
             for dropout in (0.0, 0.1):
                 yield essays.run("when dropout", epochs=epochs, dropout=dropout)
     for size, length in LENGTHS.items():
-        essays, shakespeare, mixed = (places.get((size, corpus)) for corpus in CORPORA)
-        here = [cell for cell in (shakespeare, mixed, essays) if cell]
+        essays, shakespeare, mixed, sources = (places.get((size, corpus)) for corpus in FOR_A_CPU)
+        here = [cell for cell in (sources, shakespeare, mixed, essays) if cell]
         tokens = length / (8 if size == "10M" else 4)
-        for factor in (1, 0.5, 2) if size == "10M" else (0.5, 2):
+        for factor in (1, 2, 0.5):
             for cell in here:
                 yield cell.run("batch", tokens=tokens, batch=factor)
+        if sources:
+            for decay in (0.0, 0.3):
+                yield sources.run("decay", tokens=tokens, weight_decay=decay)
         for cell in here:
             yield cell.run("noise", tokens=tokens, seed=1)
         if essays:

@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +157,24 @@ def test_bfloat16_weights_are_read_as_float32(tmp_path: Path) -> None:
     loaded, _ = load_model_folder(tmp_path)
     assert all(parameter.dtype == torch.float32 for parameter in loaded.parameters())
     assert torch.equal(loaded.head_weight, model.head_weight.float())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="maps are read from /proc")
+def test_weights_stay_in_the_file_and_what_is_written_into_them_does_not(tmp_path: Path) -> None:
+    save_model_folder(tmp_path, make_model(), TOKENIZER)
+    path = tmp_path / "model.safetensors"
+    stored = path.read_bytes()
+    loaded, _ = load_model_folder(tmp_path)
+    maps = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
+    ranges = [[int(end, 16) for end in line[0].split("-")] for line in maps if line[5:] == [str(path)]]
+    for parameter in loaded.parameters():
+        assert any(start <= parameter.data_ptr() < end for start, end in ranges)
+        assert parameter.requires_grad
+    train_a_little(loaded)
+    assert path.read_bytes() == stored
+    trained = {name: tensor.clone() for name, tensor in loaded.state_dict().items()}
+    save_model_folder(tmp_path, make_model(num_layers=1), TOKENIZER)  # another model takes its place
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in loaded.state_dict().items())
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ from quire.model.transformer import Transformer
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+MAPPED = os.name == "posix"
+"""Whether weights stay in their file: where a file that is mapped can still be replaced by another one."""
 
 # The two layouts are the same but for the norms of queries and keys.
 ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM"}
@@ -79,7 +82,9 @@ def write_model(folder: Path, model: Transformer, end_of_text: int) -> None:
 def read_model(folder: Path, device: torch.device | str = "cpu") -> Transformer:
     """Read the model of `folder`, ours or another's of these layouts, ready to write (`eval` mode).
 
-    Its weights become float32, but for those that quire stored as integers, which stay what they are.
+    Its weights become float32, but for those that quire stored as integers, which stay what they are. On a CPU, those
+    that are float32 already stay in the file, mapped: the system reads them when they are used, and may forget them
+    again where memory is short. What is written into them goes to memory, not into the file.
 
     Args:
         folder: holds `config.json` and `model.safetensors`, or several weight files and their index.
@@ -122,7 +127,11 @@ def read_model(folder: Path, device: torch.device | str = "cpu") -> Transformer:
             raise FormatError(f"{name} holds a scale that is infinite or none (NaN)", where=where)
         if tensor.dtype == torch.int8 and bool((tensor == -128).any()):
             raise FormatError(f"{name} holds -128, int8 weights are -127 to 127", where=where)
-        wanted[name].copy_(tensor)
+    if kind == "float32" and MAPPED:
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+    else:
+        for name, tensor in tensors.items():
+            wanted[name].copy_(tensor)
     return model.to(device).eval()
 
 
