@@ -80,17 +80,16 @@ class _Chunked(torch.autograd.Function):
         for_hidden = torch.empty_like(hidden) if learning else None  # (N, D)
         for_weight = torch.zeros_like(weight) if learning else None  # (V, D), added up in float32
         for start in range(0, hidden.shape[0], rows):
-            x = hidden[start : start + rows].to(dtype)  # (rows, D)
             target = targets[start : start + rows, None]  # (rows, 1)
             kept = target != IGNORED
             target = target.clamp(min=0)
-            logits = (x @ table.T).float()  # (rows, V)
-            norm = logits.logsumexp(1, keepdim=True)  # (rows, 1)
-            total = total + ((norm - logits.gather(1, target)) * kept).sum()
+            # Rows without a target are left out in width D, which is less to go through than V: zeros there, and here.
+            x = (hidden[start : start + rows] * kept).to(dtype)  # (rows, D)
+            shares = (x @ table.T).float().log_softmax(1)  # (rows, V), their logarithms
+            total = total - (shares.gather(1, target) * kept).sum()
             if for_hidden is not None and for_weight is not None:
-                slope = (logits.sub_(norm).exp_() * kept).scatter_add_(1, target, -kept.float())  # (rows, V)
-                slope = slope.to(dtype)
-                for_hidden[start : start + rows] = slope @ table
+                slope = shares.exp_().scatter_add_(1, target, -torch.ones_like(target, dtype=torch.float32)).to(dtype)
+                for_hidden[start : start + rows] = (slope @ table) * kept
                 if weight.dtype == dtype:
                     for_weight.addmm_(slope.T, x)
                 else:
