@@ -45,6 +45,8 @@ from quire.inference.native.program import (
     tile_of,
 )
 
+AHEAD = 2  # blocks that are asked for before they are read
+
 
 @compiled
 def put(size: int, target: int, value: Any) -> None:
@@ -106,13 +108,32 @@ def keep(p: Any, m: Any, layer: int, thread: int) -> None:
 
 
 @compiled
+def part_of(p: Any, layer: int, token: int, head: int, number: int, then: int, then_head: int) -> Any:
+    """Return where part `number` of what is read for a token begins: blocks of keys, as many of values, then another's.
+
+    The other is token `then` with its head, or -1.
+    """
+    blocks = mem.load_int32(p[POSITIONS] + 4 * token) // BLOCK + 1
+    if number >= 2 * blocks:
+        if then < 0:
+            return block_of(p, layer, token, 0, head)  # which has been read
+        token, head, number = then, then_head, number - 2 * blocks
+        blocks = mem.load_int32(p[POSITIONS] + 4 * token) // BLOCK + 1
+    if number < blocks:
+        return block_of(p, layer, token, number, head)
+    return block_of(p, layer, token, min(number, 2 * blocks - 1) - blocks, head) + p[CACHE_SIZE] * p[HEAD_DIM] * BLOCK
+
+
+@compiled
 def attend(
-    p: Any, m: Any, layer: int, token: int, span: int, head: int, first: int, heads: int, thread: int
+    p: Any, m: Any, layer: int, token: int, span: int, head: int, first: int, heads: int, thread: int, then: int,
+    then_head: int
 ) -> None:  # fmt: skip
     """Gather for `span` tokens of one text, one after the other, and `heads` query heads from `first` on.
 
     All of them read key and value head `head`; together they are 1, 2 or 4 rows. A token that sees less than the last
-    one has shares of zero for the rest, which adds nothing to its sums.
+    one has shares of zero for the rest, which adds nothing to its sums. What comes `AHEAD` blocks later is asked for
+    meanwhile, up to the first blocks of what this thread gathers next: see `part_of`.
     """
     size, padded, scores_stride, rows = p[HEAD_DIM], p[VALUE_DIM], p[SCORES], span * heads
     number = p[CACHE_SIZE]
@@ -122,6 +143,7 @@ def attend(
     position = mem.load_int32(p[POSITIONS] + 4 * token)
     seen = position + span
     blocks = (seen + BLOCK - 1) // BLOCK
+    last = token + span - 1
     for row in range(rows):
         source = p[QKV] + (token + row // heads) * p[QKV_STRIDE] + 4 * size * (first + row % heads)
         place = queries + 4 * padded * row
@@ -131,11 +153,8 @@ def attend(
         vectors = 2
         if at + 1 < blocks:
             vectors, other = 4, block_of(p, layer, token, at + 1, head)
-        ahead, ahead_other = keys, other
-        if at + 2 < blocks:
-            ahead = ahead_other = block_of(p, layer, token, at + 2, head)
-        if at + 3 < blocks:
-            ahead_other = block_of(p, layer, token, at + 3, head)
+        ahead = part_of(p, layer, last, head, at + AHEAD, then, then_head)
+        ahead_other = part_of(p, layer, last, head, at + 1 + AHEAD, then, then_head)
         place = scores + 128 * at
         v.strip(
             number, vectors, rows, keys, other, number * BLOCK, queries, 4 * padded, place, scores_stride, size, 0,
@@ -152,9 +171,7 @@ def attend(
     for at in range(blocks):
         values = block_of(p, layer, token, at, head) + number * size * BLOCK
         here = min(BLOCK, seen - at * BLOCK)
-        ahead = 0
-        if at + 1 < blocks:
-            ahead = block_of(p, layer, token, at + 1, head) + number * size * BLOCK - values
+        ahead = part_of(p, layer, last, head, blocks + at + AHEAD, then, then_head) - values
         for part in range(0, padded, 16 * vectors):
             columns = values + number * part
             v.strip(
@@ -190,7 +207,8 @@ def attend_all(p: Any, m: Any, layer: int, thread: int) -> None:
         together //= 2
     spans = ROWS_AT_ONCE // together  # tokens at once
     parts = (group + together - 1) // together
-    for item in range(thread, (tokens + spans - 1) // spans * heads * parts, threads):
+    items = (tokens + spans - 1) // spans * heads * parts
+    for item in range(thread, items, threads):
         token, head, part = item // (heads * parts) * spans, item // parts % heads, item % parts
         end = min(tokens, token + spans)
         while token < end:
@@ -202,6 +220,12 @@ def attend_all(p: Any, m: Any, layer: int, thread: int) -> None:
             first, last = part * together, min(group, (part + 1) * together)
             while first < last:
                 count = power_below(last - first)
-                attend(p, m, layer, token, span, head, head * group + first, count, thread)
+                then, then_head = token + span, head
+                if then >= end:
+                    following = item + threads
+                    then, then_head = following // (heads * parts) * spans, following // parts % heads
+                    if following >= items:
+                        then = -1
+                attend(p, m, layer, token, span, head, head * group + first, count, thread, then, then_head)
                 first += count
             token += span

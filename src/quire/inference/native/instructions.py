@@ -65,8 +65,8 @@ def store(b: Any, value: Any, address: Any, offset: int = 0) -> None:
 
 
 def fetch(b: Any, address: Any, offset: int = 0) -> None:
-    """Ask for a cache line ahead of its use."""
-    call(b, "llvm.prefetch.p0", ir.VoidType(), at(b, address, I8, offset), I32(0), I32(3), I32(1))
+    """Ask for a cache line ahead of its use, into the second cache: the first can wait for fewer lines at a time."""
+    call(b, "llvm.prefetch.p0", ir.VoidType(), at(b, address, I8, offset), I32(0), I32(2), I32(1))
 
 
 def splat(b: Any, number: Any) -> Any:

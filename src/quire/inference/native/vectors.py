@@ -21,6 +21,7 @@ from quire.inference.native import instructions as op
 
 PANEL = 2 * op.LANES  # outputs that a panel of weights has
 GROUP = 32  # inputs that share a scale in 4 bits
+FETCHING = 8  # rows that compute long enough on a panel for the next one to come meanwhile
 FLOAT32, INT8, INT4 = range(3)  # kinds of weights
 Values = op.Values
 
@@ -59,7 +60,12 @@ def _panel(kind: int, rows: int) -> Callable[..., None]:
 
     def wide(b: Any, w: Any, x: Any, inputs: Any, scales: Any) -> Values:
         def body(i: Any, sums: Values) -> Values:
-            halves = weights(b, b.add(w, b.mul(i, op.I64(PANEL * size))))
+            place = b.add(w, b.mul(i, op.I64(PANEL * size)))
+            halves = weights(b, place)
+            if rows >= FETCHING:
+                following = b.add(place, b.mul(inputs, op.I64(PANEL * size)))
+                for line in range(-(-PANEL * size // 64)):
+                    op.fetch(b, following, 64 * line)
             return products(b, halves, b.add(x, b.mul(i, op.I64(4 * rows))), sums)
 
         sums = op.loop(b, inputs, [op.ZERO] * (2 * rows), body)
