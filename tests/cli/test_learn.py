@@ -1,6 +1,7 @@
 """`quire learn` prints worked computations, takes numbers that begin with a minus, and tells wrong input exactly."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -276,6 +277,13 @@ def test_help_and_numbers_import_no_torch():
             [sys.executable, "-c", code.format(words=words)], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == str(imported)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes the output")
+def test_a_closed_output_is_no_crash():
+    command = f'"{sys.executable}" -m quire learn softmax 2,1 >&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_is_printed_is_what_the_library_says():

@@ -216,6 +216,32 @@ def test_what_is_no_run_is_refused(tmp_path: Path, make_language: Make) -> None:
         load(tmp_path)
 
 
+@pytest.mark.parametrize("backend", ["torch", "native", "auto"])
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_a_model_that_is_open_does_not_change_with_its_file(
+    make_language: Make, tmp_path: Path, backend: Backend, use_cache: bool
+) -> None:
+    first, second = make_language(seed=1), make_language(seed=2)
+    save_model_folder(tmp_path, second.model, second.tokenizer)
+    other = (tmp_path / "model.safetensors").read_bytes()
+    save_model_folder(tmp_path, first.model, first.tokenizer)
+    language = load(tmp_path, "cpu", backend=backend)
+    expected = language.generate("Call me", GREEDY, use_cache=use_cache)
+    with (tmp_path / "model.safetensors").open("r+b") as file:  # as `cp` does; renaming leaves the old file as it is
+        file.write(other)
+    assert language.generate("Call me", GREEDY, use_cache=use_cache) == expected
+    assert language.generate("Call you", GREEDY, use_cache=use_cache) == first.generate("Call you", GREEDY)
+
+
+def test_compiled_steps_have_a_copy_of_all_weights(make_language: Make) -> None:
+    language = make_language(backend="native")
+    expected = language.generate("Call me", GREEDY)
+    with torch.no_grad():
+        for parameter in language.model.parameters():
+            parameter.mul_(3)
+    assert language.generate("Call me", GREEDY) == expected
+
+
 @pytest.mark.parametrize("backend", ["torch", "native"])
 def test_float16_halves_the_cache_and_writes_on(make_language: Make, backend: Backend) -> None:
     sampling = SamplingSettings(temperature=0, max_tokens=100, seed=0)

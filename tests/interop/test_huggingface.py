@@ -15,6 +15,7 @@ import transformers
 from quire.errors import FormatError
 from quire.interop.huggingface import load_model_folder, save_model_folder
 from quire.model.config import ModelConfig
+from quire.model.folder import keep_in_memory, read_model
 from quire.model.transformer import Transformer
 from quire.tokens.tokenizer import Tokenizer
 
@@ -160,20 +161,27 @@ def test_bfloat16_weights_are_read_as_float32(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="maps are read from /proc")
-def test_weights_stay_in_the_file_and_what_is_written_into_them_does_not(tmp_path: Path) -> None:
+def test_mapped_weights_stay_in_the_file_and_what_is_written_into_them_does_not(tmp_path: Path) -> None:
     save_model_folder(tmp_path, make_model(), TOKENIZER)
     path = tmp_path / "model.safetensors"
     stored = path.read_bytes()
-    loaded, _ = load_model_folder(tmp_path)
-    maps = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
-    ranges = [[int(end, 16) for end in line[0].split("-")] for line in maps if line[5:] == [str(path)]]
-    for parameter in loaded.parameters():
-        assert any(start <= parameter.data_ptr() < end for start, end in ranges)
-        assert parameter.requires_grad
+
+    def mapped(model: Transformer) -> set[bool]:
+        maps = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
+        ranges = [[int(end, 16) for end in line[0].split("-")] for line in maps if line[5:] == [str(path)]]
+        return {any(start <= each.data_ptr() < end for start, end in ranges) for each in model.parameters()}
+
+    assert mapped(load_model_folder(tmp_path)[0]) == {False}
+    loaded = read_model(tmp_path, mapped=True)
+    assert mapped(loaded) == {True}
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
     train_a_little(loaded)
     assert path.read_bytes() == stored
     trained = {name: tensor.clone() for name, tensor in loaded.state_dict().items()}
     save_model_folder(tmp_path, make_model(num_layers=1), TOKENIZER)  # another model takes its place
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in loaded.state_dict().items())
+    keep_in_memory(loaded)
+    assert mapped(loaded) == {False}
     assert all(torch.equal(tensor, trained[name]) for name, tensor in loaded.state_dict().items())
 
 

@@ -200,3 +200,13 @@ def test_compiled_chunks_and_checkpointing_give_the_same_gradients(checkpointing
     ours = model_gradients(model, tokens, targets, compiled)
     assert apart(ours[0], whole[0]) < 1e-6
     assert all(apart(ours[1][name], whole[1][name]) < 1e-5 for name in whole[1])
+
+
+def test_without_gradients_none_are_computed(monkeypatch):
+    hidden, weight, targets = case()
+    expected = plain(hidden, weight, targets)
+    monkeypatch.setattr(torch.Tensor, "scatter_add_", lambda *_: pytest.fail("the gradient of the scores"))
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert summed_cross_entropy(hidden, weight, targets, rows=7).item() == pytest.approx(expected.item())
+    assert not summed_cross_entropy(hidden.detach(), weight.detach(), targets, rows=7).requires_grad

@@ -85,7 +85,9 @@ def test_damaged_checkpoints_are_passed_over(run, config, data, tmp_path):
     assert_same(weights(whole), weights(resumed))
 
 
-@pytest.mark.parametrize("damage", ["cut", "missing", "state", "list", "files", "knots", "version"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "missing", "state", "list", "files", "knots", "version", "step", "losses", "nothing"]
+)
 def test_no_whole_checkpoint_is_an_error_that_says_why(damage, run, config, data):
     Trainer(run, config(), data).run(stop_at=2)
     beginning, folder = list_checkpoints(run)
@@ -100,10 +102,12 @@ def test_no_whole_checkpoint_is_an_error_that_says_why(damage, run, config, data
         (folder / "state.json").write_text("[1]")
     else:
         state = json.loads((folder / "state.json").read_text())
-        other = {"version": 99} if damage == "version" else {damage: [1]}
+        other = {"version": {"version": 99}, "step": {"step": 1}, "losses": {"losses": None}, "nothing": {"files": {}}}
+        other = other.get(damage, {damage: [1]})
         (folder / "state.json").write_text(json.dumps({**state, **other}))
     said = {"cut": "100 bytes", "missing": "is missing", "version": "format 99", "knots": "not a training state"}
-    said |= dict.fromkeys(("state", "list", "files"), "not a whole checkpoint")
+    said |= {"step": "of step 1, and its folder of another", "losses": "not a training state: losses"}
+    said |= dict.fromkeys(("state", "list", "files", "nothing"), "not a whole checkpoint")
     with pytest.raises(FormatError, match=said[damage]):
         Trainer(run, config(), data).run(resume=True)
 
@@ -112,6 +116,22 @@ def test_a_checkpoint_of_another_shape(run, config, data):
     Trainer(run, config(), data).run(stop_at=2)
     with pytest.raises(FormatError, match=r"another model: model\.embed_tokens\.weight is \(\d+, 32\) there"):
         Trainer(run, config(model={"hidden_size": 64}), data).run(resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"optimizer": {"kind": "adamw"}}, "another optimizer: .*exp_avg is only here"),
+        ({"training": {"batch_size": 5}}, "begun with batch_size = 6, and is to go on with 5"),
+        ({"model": {"context_length": 16}}, "begun with context_length = 32, and is to go on with 16"),
+    ],
+)
+def test_other_settings_than_the_run_was_begun_with_are_told(changed, said, run, config, data):
+    """The order of the data is counted in windows and batches, so that it would go on at another place."""
+    Trainer(run, config(), data).run(stop_at=2)
+    with pytest.raises(FormatError, match=said):
+        Trainer(run, config(**changed), data).run(resume=True)
+    assert Trainer(run, config(), data).run(resume=True).step > 2
 
 
 def test_a_full_disk_is_told_and_costs_no_checkpoint(run, config, data, monkeypatch):

@@ -13,7 +13,10 @@ from quire.training.machine import Machine
 from quire.training.memory import USABLE, predict_run_memory
 from quire.training.plan import (
     FEWEST_EPOCHS,
+    FEWEST_STEPS,
+    MOST_HALVINGS,
     PARAMETER_EPOCHS_PER_BYTE,
+    batch_tokens,
     orthogonal_precision,
     plan_run,
     plan_tokens,
@@ -86,6 +89,42 @@ def test_what_is_set_stands_and_the_rest_follows():
     assert config.optimizer.kind == "adamw"
     assert reasons["model.hidden_size"] == "set by you"
     assert reasons["model.num_heads"] != "set by you"
+
+
+@given(st.integers(100_000, 10**9), machines, st.floats(0.1, 10_000), st.sampled_from([64, 128, 320, 768]))
+@settings(max_examples=100, deadline=None)
+def test_a_short_run_has_smaller_steps_but_no_less_than_a_quarter(corpus_bytes, machine, minutes, width):
+    config, reasons = plan(corpus_bytes, machine, {"training": {"minutes": minutes}, "model": {"hidden_size": width}})
+    rows, context, steps = config.training.batch_size, config.model.context_length, config.training.steps
+    usual = batch_tokens(config.model)
+    halvings = [number for number in range(MOST_HALVINGS + 1) if rows == max(1, round(usual / 2**number / context))]
+    assert halvings
+    tokens = rows * context
+    rounded = 1 + context / tokens  # of a window at most
+    if halvings[0] > 0:  # before the last halving there would have been too few, and the reason says so
+        assert steps * tokens < FEWEST_STEPS * 2 * tokens * rounded
+        assert f"fewer than {FEWEST_STEPS} steps" in reasons["training.batch_size"]
+    if halvings[-1] < MOST_HALVINGS:
+        assert (steps + 1) * rounded > FEWEST_STEPS
+
+
+def test_a_batch_or_a_number_of_steps_that_is_set_stands():
+    width = {"hidden_size": 320, "num_layers": 7}
+    short = plan(10**7, LAPTOP, {"training": {"minutes": 1.0}, "model": width})[0]
+    long = plan(10**7, LAPTOP, {"training": {"minutes": 1000.0}, "model": width})[0]
+    assert long.training.batch_size == pytest.approx(4 * short.training.batch_size, abs=2)
+    assert (
+        plan(10**7, LAPTOP, {"training": {"minutes": 1.0, "batch_size": 31}, "model": width})[0].training.batch_size
+        == 31
+    )
+    counted = plan(10**7, LAPTOP, {"training": {"steps": 20}, "model": width})[0]
+    assert counted.training.batch_size == long.training.batch_size
+
+
+def test_a_vocabulary_smaller_than_the_tokenizer_s_is_refused():
+    with pytest.raises(UsageError, match=r"model\.vocab_size: 300 are fewer than the tokenizer has: 512"):
+        plan(100_000, LAPTOP, {"model": {"vocab_size": 300}})
+    assert plan(100_000, LAPTOP, {"model": {"vocab_size": 600}})[0].model.vocab_size == 600
 
 
 def test_steps_switch_the_clock_off():

@@ -20,7 +20,7 @@ from quire.cli.opening import (
     threads_option,
     weights_option,
 )
-from quire.cli.printable import printable
+from quire.cli.printable import print_utf8, printable
 from quire.errors import QuireError, UsageError
 from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.settings import build, default_of, help_of, parse_assignment, with_assignments
@@ -74,8 +74,7 @@ def command(
     conversation = Conversation(language, layout, sampling, beginning)
     if load is not None:
         conversation.load(load)
-    # A text may hold characters that the terminal's encoding has not.
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    print_utf8()
     Chat(conversation).run()
 
 

@@ -22,6 +22,7 @@ from quire.cli.opening import (
     threads_option,
     weights_option,
 )
+from quire.cli.printable import print_utf8
 from quire.errors import UsageError
 from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.settings import build, default_of, help_of
@@ -104,8 +105,7 @@ def command(
     language = open_model(run, engine, device=device, weights=weights, backend=backend)
     began = time.perf_counter()
     writing = language.start(texts, sampling, use_cache=not no_cache)
-    # A text may hold characters that the terminal's encoding has not.
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    print_utf8()
     heads = _heads(len(texts), samples)
     with ended_by_ctrl_c(writing) as interrupted:
         for text in _nothing(writing) if as_json else _in_order(writing, heads):

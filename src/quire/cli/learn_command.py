@@ -6,13 +6,13 @@ import functools
 import inspect
 import json
 import re
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 from typer.core import TyperCommand
 
+from quire.cli.printable import print_utf8
 from quire.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def _register(group: typer.Typer, name: str, function: Explains) -> Callable[...
             explanation = function(**values)
         except ValueError as error:  # scratch tells what is wrong with its input in this way
             raise UsageError(str(error), where=f"learn {name}") from None
-        # Formulas have signs that the terminal's encoding may not have.
-        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+        print_utf8()  # formulas have such signs
         if as_json:
             print(json.dumps(explanation.to_json(), ensure_ascii=False, allow_nan=False))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -19,3 +20,9 @@ def printable(text: object, *, keep: str = "") -> str:
 
 def _written(char: str) -> str:
     return f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}"
+
+
+def print_utf8() -> None:
+    """Let standard output have characters that the terminal's encoding has not."""
+    if sys.stdout is not None:  # it is closed, and nothing is printed
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]

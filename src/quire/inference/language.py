@@ -18,7 +18,7 @@ from quire.inference.sequence import Completion
 from quire.inference.settings import InferenceSettings, SamplingSettings
 from quire.inference.stream import Stream
 from quire.limits import free_memory, usable_cores
-from quire.model.folder import CONFIG_FILE, read_model
+from quire.model.folder import CONFIG_FILE, keep_in_memory, read_model
 from quire.model.quantization import load_weights
 from quire.model.size import cache_bytes
 from quire.model.transformer import Transformer
@@ -150,6 +150,7 @@ class LanguageModel:
                     warnings.warn(f"no compiled steps here, PyTorch computes: {reason}", stacklevel=4)
             if self.backend == "native":
                 raise UsageError(f"no compiled steps here: {reason}", hint='backend="torch" works everywhere')
+        keep_in_memory(self.model)
         return TorchExecutor(self.model, blocks, dtype=self.cache_dtype)
 
     def _blocks(self) -> int:
@@ -196,6 +197,7 @@ class LanguageModel:
     def _reading_engine(self) -> Engine:
         if self._uncached is None:
             blocks = self.settings.max_rows * -(-self.model.config.context_length // BLOCK)  # nothing is kept in them
+            keep_in_memory(self.model)
             self._uncached = Engine(UncachedExecutor(self.model, blocks), self.tokenizer, self.settings)
         return self._uncached
 
@@ -248,7 +250,10 @@ def load(
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"device {chosen!r} cannot be used: {str(error).splitlines()[0]}", where="--device") from None
-    model, tokenizer = load_weights(read_model(folder, chosen), weights), Tokenizer.load(folder)
+    model = read_model(folder, chosen, mapped=backend != "torch" and torch.device(chosen).type == "cpu")
+    model, tokenizer = load_weights(model, weights), Tokenizer.load(folder)
+    if model.mapped and why_not_native(model) is not None:
+        keep_in_memory(model)
     try:
         return LanguageModel(model, tokenizer, settings, backend=backend)
     except FormatError as error:

@@ -23,8 +23,8 @@ from quire.model.transformer import Transformer
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-MAPPED = os.name == "posix"
-"""Whether weights stay in their file: where a file that is mapped can still be replaced by another one."""
+CAN_MAP = os.name == "posix"
+"""Whether a file that is mapped can still be replaced by another one."""
 
 # The two layouts are the same but for the norms of queries and keys.
 ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM"}
@@ -79,16 +79,18 @@ def write_model(folder: Path, model: Transformer, end_of_text: int) -> None:
     write_bytes(folder / WEIGHTS_FILE, safetensors.torch.save(tensors, metadata={"format": "pt"}))
 
 
-def read_model(folder: Path, device: torch.device | str = "cpu") -> Transformer:
+def read_model(folder: Path, device: torch.device | str = "cpu", *, mapped: bool = False) -> Transformer:
     """Read the model of `folder`, ours or another's of these layouts, ready to write (`eval` mode).
 
-    Its weights become float32, but for those that quire stored as integers, which stay what they are. On a CPU, those
-    that are float32 already stay in the file, mapped: the system reads them when they are used, and may forget them
-    again where memory is short. What is written into them goes to memory, not into the file.
+    Its weights become float32, but for those that quire stored as integers, which stay what they are.
 
     Args:
         folder: holds `config.json` and `model.safetensors`, or several weight files and their index.
         device: where the weights go.
+        mapped: whether weights that are float32 may stay in the file, for somebody who makes a copy of them anyway. The
+            system reads them when they are used, and may forget them again where memory is short; what is written into
+            them goes to memory. `keep_in_memory` ends it. A file that is replaced by renaming does not change them, one
+            that is written over does, and one that is cut ends the process.
 
     Raises:
         FormatError: a file is missing or no such file, the layout is another, or a tensor is missing, unknown or of
@@ -127,12 +129,21 @@ def read_model(folder: Path, device: torch.device | str = "cpu") -> Transformer:
             raise FormatError(f"{name} holds a scale that is infinite or none (NaN)", where=where)
         if tensor.dtype == torch.int8 and bool((tensor == -128).any()):
             raise FormatError(f"{name} holds -128, int8 weights are -127 to 127", where=where)
-    if kind == "float32" and MAPPED:
+    if mapped and kind == "float32" and CAN_MAP:
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+        model.mapped = torch.device(device).type == "cpu"
     else:
         for name, tensor in tensors.items():
             wanted[name].copy_(tensor)
     return model.to(device).eval()
+
+
+def keep_in_memory(model: Transformer) -> None:
+    """Copy weights that `read_model` left in their file into memory, so that what becomes of it does not matter."""
+    if model.mapped:
+        for parameter in model.parameters():
+            parameter.data = parameter.data.clone()
+        model.mapped = False
 
 
 def describe(config: ModelConfig, end_of_text: int) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def summed_cross_entropy(
         return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    total: torch.Tensor = _Chunked.apply(hidden, weight, targets, rows, dtype)  # type: ignore[no-untyped-call]
+    learning = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)  # within, none is enabled
+    total: torch.Tensor = _Chunked.apply(hidden, weight, targets, rows, dtype, learning)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -72,9 +73,14 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, rows: int, dtype: torch.dtype
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        targets: torch.Tensor,
+        rows: int,
+        dtype: torch.dtype,
+        learning: bool,
     ) -> torch.Tensor:
-        learning = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         table = weight.to(dtype)  # (V, D)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         for_hidden = torch.empty_like(hidden) if learning else None  # (N, D)
@@ -99,6 +105,6 @@ class _Chunked(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         for_hidden, for_weight = ctx.saved_tensors
-        return for_hidden * gradients[0].to(for_hidden.dtype), for_weight * gradients[0], None, None, None
+        return for_hidden * gradients[0].to(for_hidden.dtype), for_weight * gradients[0], None, None, None, None

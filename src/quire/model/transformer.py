@@ -39,6 +39,9 @@ class Transformer(nn.Module):
     weights_kind: str = "float32"
     """"int8" or "int4" once `quire.model.quantization.quantize` has replaced the matrices."""
 
+    mapped: bool = False
+    """Whether weights are still in the file that they were read from; see `quire.model.folder.keep_in_memory`."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

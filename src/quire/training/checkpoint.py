@@ -18,6 +18,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from quire.errors import FormatError, QuireError
@@ -28,6 +29,7 @@ from quire.training.precision import MixedPrecision
 
 VERSION = 1
 RANDOM_FILE = "random.safetensors"
+AS_IT_WAS = "Resume with the settings the run was started with, or start a new run with another --out"
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -80,6 +82,10 @@ class TrainingState:
     """... and how many targets it is the loss of."""
     scaler: dict[str, float] = field(default_factory=dict)
     """The loss scale of float16."""
+    batch_size: int = 0
+    """Windows of a step; with them the data position is counted. 0: not recorded."""
+    context_length: int = 0
+    """Tokens of a window, likewise."""
 
 
 def checkpoints_folder(run: Path) -> Path:
@@ -232,10 +238,15 @@ def read_state(folder: Path) -> TrainingState:
         if file_sha256(file) != digest:
             raise FormatError("its content is not what was written (SHA-256 differs)", where=file)
     try:
-        state = TrainingState(**content)
-        state.knots = [(int(step), float(progress)) for step, progress in state.knots]
-    except (TypeError, ValueError) as error:
-        raise FormatError(f"not a training state: {error}", where=path) from None
+        state = TypeAdapter(TrainingState).validate_python(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(map(str, problem["loc"]))
+        raise FormatError(f"not a training state: {name}: {problem['msg']}", where=path) from None
+    if not described or not state.knots:
+        raise FormatError("not a whole checkpoint: it names no files, or no length", where=path)
+    if step_of(folder) not in (-1, state.step):
+        raise FormatError(f"it is of step {state.step}, and its folder of another", where=path)
     return state
 
 
@@ -260,7 +271,9 @@ def load_checkpoint(
             parameter.copy_(weights[name])
     for part in optimizer.parts:
         part.state.clear()  # a checkpoint before the first step has none
-    optimizer.load_state_tensors(safetensors.torch.load_file(folder / "optimizer.safetensors"))
+    moments = safetensors.torch.load_file(folder / "optimizer.safetensors")
+    check_slots(folder, optimizer, moments)
+    optimizer.load_state_tensors(moments)
     precision.load_state(state.scaler)
     restore_random_state(safetensors.torch.load_file(folder / RANDOM_FILE))
     return state
@@ -297,8 +310,17 @@ def check_shapes(folder: Path, want: Shapes, have: Shapes) -> None:
             f"a checkpoint of another model: {name} is {have.get(name)} there and {want.get(name)} here"
             f" ({len(different)} tensors differ)",
             where=folder,
-            hint="Resume with the settings the run was started with, or start a new run with another --out",
+            hint=AS_IT_WAS,
         )
+
+
+def check_slots(folder: Path, optimizer: Optimizer, stored: Collection[str]) -> None:
+    """Raise `FormatError` where what is stored is not what `optimizer` keeps; before the first step that is nothing."""
+    different = sorted(set(stored) ^ optimizer.slots()) if stored else []
+    if different:
+        where = "there" if different[0] in stored else "here"
+        what = f"a checkpoint of another optimizer: {different[0]} is only {where} ({len(different)} tensors differ)"
+        raise FormatError(what, where=folder, hint=AS_IT_WAS)
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:

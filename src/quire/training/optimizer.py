@@ -22,6 +22,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 # Numbers in the matrices that are orthogonalized at once: what a step needs besides the weights stays bounded.
 STACKED = 1 << 26
+ADAM_SLOTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class OptimizerSettings(Settings):
@@ -200,6 +201,18 @@ class Optimizer:
         """Forget the gradients."""
         for part in self.parts:
             part.zero_grad(set_to_none=True)
+
+    def slots(self) -> set[str]:
+        """Return the names of all state that there is after a step, as `state_tensors` has them."""
+        names = {id(parameter): name for name, parameter in self.names.items()}
+        kept = {part: ("momentum_buffer",) if isinstance(part, Muon) else ADAM_SLOTS for part in self.parts}
+        return {
+            f"{names[id(p)]}.{slot}"
+            for part, slots in kept.items()
+            for group in part.param_groups
+            for p in group["params"]
+            for slot in slots
+        }
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Return all state as flat named tensors: `<parameter>.<slot>`."""

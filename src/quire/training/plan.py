@@ -32,6 +32,10 @@ MEASUREMENTS = 3
 # Times that a corpus is seen from which dropout pays, at a million parameters: about 9.6 at 0.5M, 6.1 at 3.2M (sweep).
 DROPOUT_TIMES = 8.0
 MEASURED_SECONDS = 0.5
+# A run that would have fewer steps gets smaller ones. In the sweep half the batch at 270 and 290 steps of 3M parameters
+# gave 3.0 and 3.8 % fewer bits per byte from the same tokens, at 500 steps of a 0.5M model 0.3 to 1.4 %. What Muon
+# computes for a step stays the same: the first halving costs a tenth of the tokens, the second a sixth.
+FEWEST_STEPS, MOST_HALVINGS = 350, 2
 # Parameters times the times that the text was seen, for each byte of it: in the sweep, models of 3M and 10M parameters
 # on 0.3 and 1 MB began to get worse on text they had not seen at 80 to 120; none did below (docs/decisions.md). A text
 # for which even the smallest model is large is seen as often as one that has the largest it may have.
@@ -109,7 +113,7 @@ def plan_run(
         # The share of the rate that training reaches depends on the shape, and the shape on it: until they agree.
         for _ in range(MEASUREMENTS):
             config = model_config(draft, shape, sizes, why, commit=False)
-            config, rows = _affordable(config, draft, flops / budget)
+            config, rows = _affordable(config, draft, flops, budget)
             timed = {name: measure(config, rows, name) for name in candidates}
             precision = min(timed, key=timed.__getitem__)
             speeds = {name: rows * config.context_length / time for name, time in timed.items()}
@@ -129,8 +133,12 @@ def plan_run(
             seconds = min(seconds, epochs * sizes.train_tokens * config_flops(model) * budget / flops)
 
     def follow(target: Draft, forecast: Forecast | None) -> None:
-        _plan_batch(target, model, machine)
-        _plan_length(target, model, sizes, flops, budget, pace, forecast)
+        usable = flops
+        if forecast is not None:
+            usable = flops * forecast.gain * max(0.1, 1 - forecast.seconds / budget)
+        rate = f"{'measured' if pace else 'assumed'} {flops / budget / 1e9:,.0f} GFLOP/s of training"
+        _plan_batch(target, model, machine, sizes, usable / config_flops(model))
+        _plan_length(target, model, sizes, usable / config_flops(model), rate)
         _plan_optimizer(target, model, machine)
         _plan_regularization(target, model, sizes)
         _plan_watching(target, sizes)
@@ -139,9 +147,10 @@ def plan_run(
     return build(RunConfig, draft.values, where="plan"), draft.reasons
 
 
-def _affordable(config: ModelConfig, draft: Draft, pace: float) -> tuple[ModelConfig, int]:
+def _affordable(config: ModelConfig, draft: Draft, flops: float, budget: float) -> tuple[ModelConfig, int]:
     """Return the model and the windows to time a step on: the batch of the run, or less where that would take long."""
-    tokens = max(64, min(batch_tokens(config), int(pace * MEASURED_SECONDS / config_flops(config))))
+    of_run = flops / config_flops(config)
+    tokens = max(64, min(batch_tokens(config, of_run), int(of_run * MEASURED_SECONDS / budget)))
     context = min(config.context_length, tokens)
     rows = draft.values.get("training", {}).get("batch_size") or tokens
     return config.model_copy(update={"context_length": context}), max(1, min(rows, tokens // context))
@@ -179,18 +188,32 @@ def _measurable(draft: Draft) -> bool:
     return not ({"hidden_size", "num_layers"} <= set(set_by_user) and {"precision", "steps"} <= set(training))
 
 
-def batch_tokens(model: ModelConfig) -> int:
-    """Return about how many tokens a step should have: 2,048 at 0.8M parameters, 8,200 at 10M."""
-    growth: float = (max(count_parameters(model), 800_000) / 800_000) ** 0.55
-    return round(2048 * growth)
+def batch_tokens(model: ModelConfig, run_tokens: float | None = None) -> int:
+    """Return about how many tokens a step should have: 2,048 at 0.8M parameters, 8,200 at 10M; fewer in a short run.
+
+    Args:
+        model: its shape.
+        run_tokens: of the whole run; None: enough for many steps.
+    """
+    tokens: float = 2048 * (max(count_parameters(model), 800_000) / 800_000) ** 0.55
+    for _ in range(MOST_HALVINGS):
+        if run_tokens is not None and run_tokens < FEWEST_STEPS * tokens:
+            tokens /= 2  # and nothing between, so that what was compiled serves runs of other lengths too
+    return round(tokens)
 
 
-def _plan_batch(draft: Draft, model: ModelConfig, machine: Machine) -> None:
-    tokens = batch_tokens(model)
+def _plan_batch(draft: Draft, model: ModelConfig, machine: Machine, sizes: Sizes, run_tokens: float) -> None:
+    t = draft.values["training"]
+    tokens, why = batch_tokens(model), "larger models have less noisy use for more"
+    if "steps" not in t and t.get("batch_size") is None:
+        most = t.get("max_epochs")
+        seen = run_tokens if most is None else min(run_tokens, most * sizes.train_tokens)
+        fewer = batch_tokens(model, seen)
+        if fewer < tokens:
+            why = f"{tokens:,} are usual for the size, but would make fewer than {FEWEST_STEPS} steps"
+            tokens = fewer
     rows = max(1, round(tokens / model.context_length))
-    rows = draft.choose(
-        "training.batch_size", rows, f"about {tokens:,.0f} tokens a step: larger models have less noisy use for more"
-    )
+    rows = draft.choose("training.batch_size", rows, f"about {tokens:,} tokens a step: {why}")
     _plan_memory(draft, model, machine, rows)
 
 
@@ -243,22 +266,10 @@ def _plan_epochs(draft: Draft, model: ModelConfig, sizes: Sizes) -> float | None
     return chosen
 
 
-def _plan_length(
-    draft: Draft,
-    model: ModelConfig,
-    sizes: Sizes,
-    flops: float,
-    budget: float,
-    pace: float | None,
-    forecast: Forecast | None,
-) -> None:
+def _plan_length(draft: Draft, model: ModelConfig, sizes: Sizes, run_tokens: float, rate: str) -> None:
     step_tokens = draft.values["training"]["batch_size"] * model.context_length
-    usable = flops
-    if forecast is not None:
-        usable = flops * forecast.gain * max(0.1, 1 - forecast.seconds / budget)
-    steps = max(1, int(usable / (config_flops(model) * step_tokens)))
-    measured = "measured" if pace else "assumed"
-    why = f"what the time allows at the {measured} {flops / budget / 1e9:,.0f} GFLOP/s of training"
+    steps = max(1, int(run_tokens / step_tokens))
+    why = f"what the time allows at the {rate}"
     t = draft.values["training"]
     most = steps_for(t.get("max_epochs"), sizes.train_tokens, step_tokens)
     if t["minutes"] is not None and most is not None and most < steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quire.errors import UsageError
 from quire.model.config import ModelConfig
 from quire.model.size import count_flops, count_parameters
 from quire.settings import build
@@ -118,6 +119,9 @@ def model_config(draft: Draft, shape: tuple[int, int], sizes: Sizes, why: str, *
         sizes: token counts.
         why: the reason for the shape.
         commit: the model is the planned one: write it into the draft.
+
+    Raises:
+        UsageError: what was set is out of bounds, or too small a vocabulary for the tokens.
     """
     target = draft if commit else Draft({k: v for k, v in draft.values.items() if k in ("model", "training")})
     width = target.choose("model.hidden_size", shape[0], why)
@@ -131,6 +135,12 @@ def model_config(draft: Draft, shape: tuple[int, int], sizes: Sizes, why: str, *
         "model.tie_embeddings", True, "one table for embedding and head: fewer parameters to learn from little"
     )
     config = build(ModelConfig, target.values["model"], where="model")
+    if config.vocab_size < sizes.vocab_size:
+        raise UsageError(
+            f"{config.vocab_size:,} are fewer than the tokenizer has: {sizes.vocab_size:,}",
+            where="model.vocab_size",
+            hint="Leave it out, or set tokens.vocab_size, which it follows",
+        )
     for name in ("head_dim", "intermediate_size"):
         target.choose(f"model.{name}", getattr(config, name), "follows from the width")
     return config

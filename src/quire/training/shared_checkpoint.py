@@ -31,6 +31,7 @@ from quire.training.checkpoint import (
     RANDOM_FILE,
     TrainingState,
     check_shapes,
+    check_slots,
     checkpoint_folder,
     describe_file,
     publish,
@@ -102,6 +103,7 @@ def load_shared(
     weights = {name: tuple(facts.size) for name, facts in sizes.items() if name not in slots}
     weights = {name: size for name, size in weights.items() if not name.startswith("cuda.")}  # generators' states
     check_shapes(folder, shapes_of(parameters), weights)
+    check_slots(folder, optimizer, slots)
     moments: dict[str, Tensor] = {}
     for name, facts in slots.items():
         parameter = parameters[name.rpartition(".")[0]].detach()

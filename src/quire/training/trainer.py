@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quire.errors import QuireError
+from quire.errors import FormatError, QuireError
 from quire.interop.huggingface import save_model_folder
 from quire.model.transformer import Transformer
 from quire.tokens.batches import Batch, BatchStream
 from quire.tokens.dataset import TokenDataset
-from quire.training.checkpoint import TrainingState, random_state, restore_random_state
+from quire.training.checkpoint import AS_IT_WAS, TrainingState, random_state, restore_random_state
 from quire.training.compilation import MEASURED_STEPS, CompileClock, keep_compiled
 from quire.training.compiled import CompiledLoss, compile_loss
 from quire.training.config import RunConfig
@@ -77,7 +77,9 @@ class Trainer:
             torch.set_num_threads(t.threads)
         else:
             limit_threads()
-        self.state = TrainingState(total_steps=t.steps)
+        self.state = TrainingState(
+            total_steps=t.steps, batch_size=t.batch_size, context_length=config.model.context_length
+        )
         self.journal = Journal(run, data, t, listener, kept=ranks.first)
         self._compile_clock: CompileClock | None = None
         if t.compile:  # before torch.compile is called, which settles where it keeps its code
@@ -330,7 +332,14 @@ class Trainer:
         return False
 
     def _resume(self) -> None:
+        begun = self.state
         self.state, folder = self.saves.load_newest()
+        for name in ("batch_size", "context_length"):  # what the data position is counted in
+            then, now = getattr(self.state, name), getattr(begun, name)
+            if then not in (0, now):
+                what = f"the run was begun with {name} = {then}, and is to go on with {now}"
+                raise FormatError(what, where=folder, hint=AS_IT_WAS)
+            setattr(self.state, name, now)
         self.schedule = Schedule(self.config.schedule, self.state.total_steps, self.state.knots)
         self.batches = self._stream(self.state.epoch, self.state.window)
         self.length.settle(self.state)

@@ -130,7 +130,7 @@ class NativeModel:
         packed_thread = 4 * -(-k.FEW * width // 16) * 16
         turned = model.cos.shape[1] // 2
         cosines, sines = (
-            self._keep(np.ascontiguousarray(table[:, :turned].detach().cpu().float().numpy()))
+            self._keep(np.array(table[:, :turned].detach().cpu().float().numpy(), order="C"))
             for table in (model.cos, model.sin)
         )
         constants = self._keep(np.array([config.norm_eps, head**-0.5], np.float32))
@@ -294,7 +294,7 @@ class NativeModel:
         return panels.described()
 
     def _norm(self, norm: Any) -> int:
-        return self._keep(np.ascontiguousarray(norm.weight.detach().cpu().float().numpy()))
+        return self._keep(np.array(norm.weight.detach().cpu().float().numpy()))  # a copy, as all the weights are
 
     def _keep(self, array: npt.NDArray[Any]) -> int:
         self._kept.append(array)
