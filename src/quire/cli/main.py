@@ -121,5 +121,8 @@ def about(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. What is closed, output or errors, is written to nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # for as long as the process lives
     app(prog_name="quire")

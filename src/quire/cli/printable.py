@@ -24,5 +24,4 @@ def _written(char: str) -> str:
 
 def print_utf8() -> None:
     """Let standard output have characters that the terminal's encoding has not."""
-    if sys.stdout is not None:  # it is closed, and nothing is printed
-        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]

@@ -80,7 +80,7 @@ class TrainingState:
     """The summed loss of the steps since the last line of metrics, ..."""
     pending_targets: int = 0
     """... and how many targets it is the loss of."""
-    scaler: dict[str, float] = field(default_factory=dict)
+    scaler: dict[str, int | float] = field(default_factory=dict)
     """The loss scale of float16."""
     batch_size: int = 0
     """Windows of a step; with them the data position is counted. 0: not recorded."""
