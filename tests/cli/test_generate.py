@@ -115,6 +115,7 @@ def test_a_prompt_longer_than_the_context_is_said_to_be_cut(run_folder: Path) ->
         (("--samples", 0), "num_samples = 0"),
         (("--stop", ""), "stop"),
         (("--device", "abacus"), "abacus"),
+        (("-", "-"), "PROMPT: standard input is one prompt"),
     ],
 )
 def test_wrong_words_exit_with_2(run_folder: Path, words: tuple[object, ...], said: str) -> None:

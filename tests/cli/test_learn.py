@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -277,6 +278,28 @@ def test_help_and_numbers_import_no_torch():
             [sys.executable, "-c", code.format(words=words)], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == str(imported)
+
+
+SENT_AGAIN = """
+import os, signal, sys
+from quire.cli import main
+main.end_on_sigterm()
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+except KeyboardInterrupt:
+    print("told", flush=True)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize("by_torchrun", [False, True])
+def test_sigterm_ends_as_ctrl_c_does_and_the_second_one_at_once(by_torchrun):
+    environment = {**os.environ, **({"TORCHELASTIC_RUN_ID": "1"} if by_torchrun else {})}
+    done = subprocess.run(
+        [sys.executable, "-c", SENT_AGAIN], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "" if by_torchrun else "told\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell closes the output")

@@ -100,6 +100,8 @@ def command(
         {"threads": threads, "cache_dtype": cache_dtype, "draft_tokens": draft_tokens},
         where="generate",
     )
+    if list(prompts or []).count("-") > 1:
+        raise UsageError("standard input is one prompt: - stands there more than once", where="PROMPT")
     texts = [_read_stdin() if prompt == "-" else from_shell(prompt, "PROMPT") for prompt in prompts or [""]]
 
     language = open_model(run, engine, device=device, weights=weights, backend=backend)

@@ -6,6 +6,7 @@ import errno
 import functools
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -120,9 +121,24 @@ def about(
     """From a folder of documents to a language model of it."""
 
 
+def end_on_sigterm() -> None:
+    """Let SIGTERM end the process as Ctrl-C does, tidily and with a word; a second one ends it at once.
+
+    A process that torchrun started ends as before: its SIGTERM says that another one has died.
+    """
+
+    def end(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    if "TORCHELASTIC_RUN_ID" not in os.environ and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
+
+
 def main() -> None:
     """Run the command line. What is closed, output or errors, is written to nowhere."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # for as long as the process lives
+    end_on_sigterm()
     app(prog_name="quire")
