@@ -122,6 +122,22 @@ def test_a_batch_or_a_number_of_steps_that_is_set_stands():
     assert counted.training.batch_size == long.training.batch_size
 
 
+def test_the_speed_is_measured_with_the_batch_that_was_set():
+    def rows_of(**training):
+        timed = []
+
+        def measure(model, rows, precision):
+            timed.append(rows)
+            return 0.05
+
+        given_ = {"training": {"minutes": 0.1, **training}, "model": {"hidden_size": 64, "num_layers": 3}}
+        config = plan(10**6, LAPTOP, given_, measure)[0]
+        return timed[0], config.training.batch_size
+
+    assert rows_of() == (4, 4)  # of 128 tokens: a quarter of the usual 2,048
+    assert rows_of(batch_size=16) == (16, 16)
+
+
 def test_a_vocabulary_smaller_than_the_tokenizer_s_is_refused():
     with pytest.raises(UsageError, match=r"model\.vocab_size: 300 are fewer than the tokenizer has: 512"):
         plan(100_000, LAPTOP, {"model": {"vocab_size": 300}})

@@ -250,7 +250,7 @@ def load(
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"device {chosen!r} cannot be used: {str(error).splitlines()[0]}", where="--device") from None
-    model = read_model(folder, chosen, mapped=backend != "torch" and torch.device(chosen).type == "cpu")
+    model = read_model(folder, chosen, mapped=backend != "torch")
     model, tokenizer = load_weights(model, weights), Tokenizer.load(folder)
     if model.mapped and why_not_native(model) is not None:
         keep_in_memory(model)

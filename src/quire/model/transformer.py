@@ -117,7 +117,11 @@ class Transformer(nn.Module):
             tokens: token ids (B, T).
             targets: the token that follows each of them (B, T); -100 where nothing is to be predicted.
         """
-        return summed_cross_entropy(self.hidden(tokens).flatten(0, 1), self.head_weight, targets.flatten())
+        return self.loss_of(self.hidden(tokens), targets)
+
+    def loss_of(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return what `loss` does, of the residual stream (B, T, D) that `hidden` has returned."""
+        return summed_cross_entropy(hidden.flatten(0, 1), self.head_weight, targets.flatten())
 
     def train(self, mode: bool = True) -> Transformer:
         """Switch dropout on or off. Raises `UsageError` for a model of integers, which has nothing to be trained."""

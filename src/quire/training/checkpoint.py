@@ -314,6 +314,16 @@ def check_shapes(folder: Path, want: Shapes, have: Shapes) -> None:
         )
 
 
+def check_position(folder: Path, then: TrainingState, now: TrainingState) -> None:
+    """Raise `FormatError` where the data position of a checkpoint, `then`, was counted in other windows than `now`."""
+    for name in ("batch_size", "context_length"):
+        before, here = getattr(then, name), getattr(now, name)
+        if before not in (0, here):
+            what = f"the run was begun with {name} = {before}, and is to go on with {here}"
+            raise FormatError(what, where=folder, hint=AS_IT_WAS)
+        setattr(then, name, here)
+
+
 def check_slots(folder: Path, optimizer: Optimizer, stored: Collection[str]) -> None:
     """Raise `FormatError` where what is stored is not what `optimizer` keeps; before the first step that is nothing."""
     different = sorted(set(stored) ^ optimizer.slots()) if stored else []

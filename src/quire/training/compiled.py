@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from quire.model.loss import rows_at_once, summed_cross_entropy
+from quire.model.loss import rows_at_once
 from quire.model.transformer import Transformer
 from quire.training.memory import is_out_of_memory
 
@@ -52,7 +52,7 @@ class CompiledLoss:
         count, device = x.numel(), x.device.type
         if device != "cpu" or rows_at_once(count, self.model.config.vocab_size, device) >= count:
             return self._whole(x, y)
-        return summed_cross_entropy(self._hidden(x).flatten(0, 1), self.model.head_weight, y.flatten())
+        return self.model.loss_of(self._hidden(x), y)
 
     def gave_up(self, error: BaseException) -> bool:
         """Whether `error` is the compiler's: then the loss is not compiled any more, and the pass can be repeated."""

@@ -137,8 +137,9 @@ def plan_run(
         if forecast is not None:
             usable = flops * forecast.gain * max(0.1, 1 - forecast.seconds / budget)
         rate = f"{'measured' if pace else 'assumed'} {flops / budget / 1e9:,.0f} GFLOP/s of training"
-        _plan_batch(target, model, machine, sizes, usable / config_flops(model))
-        _plan_length(target, model, sizes, usable / config_flops(model), rate)
+        run_tokens = usable / config_flops(model)
+        _plan_batch(target, model, machine, sizes, run_tokens)
+        _plan_length(target, model, sizes, run_tokens, rate)
         _plan_optimizer(target, model, machine)
         _plan_regularization(target, model, sizes)
         _plan_watching(target, sizes)
@@ -150,7 +151,7 @@ def plan_run(
 def _affordable(config: ModelConfig, draft: Draft, flops: float, budget: float) -> tuple[ModelConfig, int]:
     """Return the model and the windows to time a step on: the batch of the run, or less where that would take long."""
     of_run = flops / config_flops(config)
-    tokens = max(64, min(batch_tokens(config, of_run), int(of_run * MEASURED_SECONDS / budget)))
+    tokens = max(64, min(_batch_tokens(draft, config, of_run), int(of_run * MEASURED_SECONDS / budget)))
     context = min(config.context_length, tokens)
     rows = draft.values.get("training", {}).get("batch_size") or tokens
     return config.model_copy(update={"context_length": context}), max(1, min(rows, tokens // context))
@@ -202,16 +203,21 @@ def batch_tokens(model: ModelConfig, run_tokens: float | None = None) -> int:
     return round(tokens)
 
 
+def _batch_tokens(draft: Draft, model: ModelConfig, run_tokens: float) -> int:
+    """Return `batch_tokens` of a run of so many tokens; the usual ones where steps or batch were set."""
+    is_set = {"steps", "batch_size"} & set(draft.values.get("training", {}))
+    return batch_tokens(model, None if is_set else run_tokens)
+
+
 def _plan_batch(draft: Draft, model: ModelConfig, machine: Machine, sizes: Sizes, run_tokens: float) -> None:
     t = draft.values["training"]
     tokens, why = batch_tokens(model), "larger models have less noisy use for more"
-    if "steps" not in t and t.get("batch_size") is None:
-        most = t.get("max_epochs")
-        seen = run_tokens if most is None else min(run_tokens, most * sizes.train_tokens)
-        fewer = batch_tokens(model, seen)
-        if fewer < tokens:
-            why = f"{tokens:,} are usual for the size, but would make fewer than {FEWEST_STEPS} steps"
-            tokens = fewer
+    most = t.get("max_epochs")
+    seen = run_tokens if most is None else min(run_tokens, most * sizes.train_tokens)
+    fewer = _batch_tokens(draft, model, seen)
+    if fewer < tokens:
+        why = f"{tokens:,} are usual for the size, but would make fewer than {FEWEST_STEPS} steps"
+        tokens = fewer
     rows = max(1, round(tokens / model.context_length))
     rows = draft.choose("training.batch_size", rows, f"about {tokens:,} tokens a step: {why}")
     _plan_memory(draft, model, machine, rows)

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quire.errors import FormatError, QuireError
+from quire.errors import QuireError
 from quire.interop.huggingface import save_model_folder
 from quire.model.transformer import Transformer
 from quire.tokens.batches import Batch, BatchStream
 from quire.tokens.dataset import TokenDataset
-from quire.training.checkpoint import AS_IT_WAS, TrainingState, random_state, restore_random_state
+from quire.training.checkpoint import TrainingState, check_position, random_state, restore_random_state
 from quire.training.compilation import MEASURED_STEPS, CompileClock, keep_compiled
 from quire.training.compiled import CompiledLoss, compile_loss
 from quire.training.config import RunConfig
@@ -332,14 +332,9 @@ class Trainer:
         return False
 
     def _resume(self) -> None:
-        begun = self.state
+        now = self.state
         self.state, folder = self.saves.load_newest()
-        for name in ("batch_size", "context_length"):  # what the data position is counted in
-            then, now = getattr(self.state, name), getattr(begun, name)
-            if then not in (0, now):
-                what = f"the run was begun with {name} = {then}, and is to go on with {now}"
-                raise FormatError(what, where=folder, hint=AS_IT_WAS)
-            setattr(self.state, name, now)
+        check_position(folder, self.state, now)
         self.schedule = Schedule(self.config.schedule, self.state.total_steps, self.state.knots)
         self.batches = self._stream(self.state.epoch, self.state.window)
         self.length.settle(self.state)
