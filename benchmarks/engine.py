@@ -78,9 +78,9 @@ def in_turn(rounds: int, measures: Mapping[Any, Callable[[], float]]) -> dict[An
     return found
 
 
-def step_times(language: LanguageModel, texts: Sequence[str], tokens: int) -> list[float]:
-    """Write greedily after each text; return the seconds of each step, the first of which read the prompts."""
-    sampling = SamplingSettings(temperature=0, max_tokens=tokens, ignore_eos=True)
+def step_times(language: LanguageModel, texts: Sequence[str], tokens: int, *, temperature: float = 0.0) -> list[float]:
+    """Write after each text; return the seconds of each step, the first of which read the prompts."""
+    sampling = SamplingSettings(temperature=temperature, max_tokens=tokens, ignore_eos=True, seed=0)
     stream, seconds = language.engine.submit(list(texts), sampling), []
     while not stream.done:
         began = time.perf_counter()

@@ -1,7 +1,8 @@
-"""The choice of tokens for texts that have settings of their own, on each of its two ways of being computed."""
+"""The choice of tokens for texts that have settings of their own, on each of its three ways of being computed."""
 
 import random
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,11 +12,24 @@ from hypothesis import strategies as st
 
 from quire.errors import QuireError
 from quire.inference import sampling
+from quire.inference.native.drawing import Drawing
+from quire.inference.row import choose_in_row
 from quire.inference.sampling import Choice, SamplingSettings, SamplingState, choose, log_probabilities
 
 END = 2
 Way = Callable[[torch.Tensor, Sequence[SamplingState]], list[Choice]]
-WAYS = [choose, sampling.choose_on_device]
+
+
+@cache
+def drawing(size: int) -> Drawing:
+    return Drawing(size)
+
+
+def compiled(logits: torch.Tensor, states: Sequence[SamplingState]) -> list[Choice]:
+    return choose(logits, states, drawing(logits.shape[-1]))
+
+
+WAYS = [choose, sampling.choose_on_device, compiled]
 
 every = st.builds(
     SamplingSettings,
@@ -228,10 +242,49 @@ def test_scores_of_half_precision_and_of_other_layouts_are_taken() -> None:
     assert choose(torch.empty(0, 40), []) == []
 
 
-def test_both_ways_choose_alike_on_a_large_vocabulary() -> None:
+def test_all_ways_choose_alike_on_a_large_vocabulary() -> None:
     chosen = SamplingSettings(temperature=0.8, top_p=0.95, logprobs=2)
     for seed in range(20):
         logits = scores(1, 20_000, seed, 1.0 + seed / 5)
-        first, second = (way(logits, [state(chosen, seed)])[0] for way in WAYS)
-        assert first.token == second.token
-        assert first.logprob == pytest.approx(second.logprob, abs=1e-6)
+        first, *others = (way(logits, [state(chosen, seed)])[0] for way in WAYS)
+        for other in others:
+            assert first.token == other.token
+            assert first.logprob == pytest.approx(other.logprob, abs=1e-6)
+
+
+class Fixed(random.Random):
+    """Gives one number, which sums come near to."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.number = number
+
+    def random(self) -> float:
+        return self.number
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    row=st.lists(
+        st.sampled_from([-np.inf, -3e38, -90.0, -2.0, -0.5, 0.0, 1e-30, 0.25, 1.0, 1.5, 80.0]), min_size=1, max_size=200
+    ).filter(lambda row: max(row) > -np.inf),
+    chosen=st.builds(
+        SamplingSettings,
+        temperature=st.sampled_from([1e-9, 0.8, 1.0, 30.0]),
+        top_k=st.sampled_from([0, 0, 1, 5, 199]),
+        top_p=st.sampled_from([1e-6, 0.37, 0.95, 1 - 1e-12, 1.0]),
+        min_p=st.sampled_from([0.0, 0.0371, 1.0]),
+    ),
+    share=st.sampled_from([0.0, 0.123, 0.781, 1 - 2**-53]),
+)
+def test_compiled_draws_are_those_of_numpy_where_many_weigh_the_same_or_nothing(
+    row: list[float], chosen: SamplingSettings, share: float
+) -> None:
+    numbers, tokens = np.array(row, np.float32), []
+    for draw in (None, drawing(len(row))):
+        drawn = state(chosen)
+        drawn.uniforms = Fixed(share)
+        with np.errstate(over="ignore"):
+            tokens.append(choose_in_row(numbers, drawn, draw).token)
+    assert numbers[tokens[0]] == numbers[tokens[1]]
+    assert tokens[0] == tokens[1] or share > 0.999  # the last sums differ in their rounding

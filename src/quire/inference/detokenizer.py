@@ -31,7 +31,8 @@ class Detokenizer:
 
     def push(self, data: bytes) -> str:
         """Return the text that can be shown now that `data` has come."""
-        return self._show(self._decoder.decode(data))
+        text = self._decoder.decode(data)
+        return self._show(text) if self._stop else text
 
     def finish(self) -> str:
         """Return what was held back, because no more will come; an unfinished character gives U+FFFD."""

@@ -20,6 +20,7 @@ import torch
 
 from quire.errors import QuireError, UsageError
 from quire.inference.detokenizer import Detokenizer
+from quire.inference.row import Draw
 from quire.inference.sampling import Choice, SamplingState, choose, log_probabilities
 from quire.inference.scheduler import Reading, Scheduler
 from quire.inference.sequence import Batch, Finish, Row, State
@@ -39,6 +40,7 @@ class Executor(Protocol):
 
     config: ModelConfig
     blocks: int  # of 32 positions, that the cache has
+    draw: Draw | None  # from a row of logits on a CPU, where something does it faster than NumPy
 
     @property
     def version(self) -> int:
@@ -235,10 +237,10 @@ class Engine:
         """Choose for each row; where one row cannot be chosen for, the others do not suffer."""
         states = [reading.row.sampling for reading, _ in active]
         if not _holds_nan(logits):
-            return choose(logits, states)
+            return choose(logits, states, self.executor.draw)
         damaged = logits.isnan().any(-1).tolist()
         sound = [place for place, bad in enumerate(damaged) if not bad]
-        chosen = iter(choose(logits[sound], [states[place] for place in sound]))
+        chosen = iter(choose(logits[sound], [states[place] for place in sound], self.executor.draw))
         return [_damaged() if bad else next(chosen) for bad in damaged]
 
     def _take(self, row: Row, choice: Choice) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from quire.inference.blocks import BLOCK
 from quire.inference.recorded import RecordedStep, power_of_two
+from quire.inference.row import Draw
 from quire.inference.sequence import Batch
 from quire.inference.views import PagedView, RowView, View
 from quire.model.cache import KVCache
@@ -30,6 +31,8 @@ class TorchExecutor:
         recorded: whether rows of one token are read at fixed places; left out, on a GPU.
         dtype: of what the cache holds; left out, that of the weights.
     """
+
+    draw: Draw | None = None
 
     def __init__(
         self, model: Transformer, blocks: int, *, recorded: bool | None = None, dtype: torch.dtype | None = None
@@ -130,6 +133,8 @@ class UncachedExecutor:
         blocks: that the engine should believe in; there are none.
     """
 
+    draw: Draw | None = None
+
     def __init__(self, model: Transformer, blocks: int) -> None:
         self.model, self.config, self.blocks = model, model.config, blocks
         self.version = 0  # nothing is kept
@@ -160,6 +165,7 @@ class NativeExecutor:
 
     def __init__(self, native: NativeModel) -> None:
         self.native, self.config, self.blocks = native, native.config, native.blocks
+        self.draw: Draw | None = native.drawing
         self.version = 0  # its copy of the weights stays as it is
 
     def step(self, batch: Batch) -> torch.Tensor:

@@ -8,11 +8,12 @@ sorts what is left.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from quire.errors import QuireError
+from quire.inference.settings import SamplingSettings
 from quire.inference.state import Choice, Row, SamplingState
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
@@ -24,9 +25,21 @@ BLOCK = 64
 FEW = 300  # weights that are sorted as fast as they are grouped
 
 
-@np.errstate(over="ignore")
-def choose_in_row(logits: Row, state: SamplingState) -> Choice:
-    """Choose the next token of one text; arguments as for `quire.inference.sampling.choose`, for a row (V,)."""
+class Draw(Protocol):
+    """What draws from a row of scores (V,), whose largest is `highest`, by one random number of [0, 1).
+
+    Temperature, min-p, top-k and top-p are applied; nothing else of the settings is.
+    """
+
+    def __call__(self, scores: Row, highest: float, settings: SamplingSettings, uniform: float) -> int:
+        """Return the token."""
+
+
+def choose_in_row(logits: Row, state: SamplingState, draw: Draw | None = None) -> Choice:
+    """Choose the next token of one text; arguments as for `quire.inference.sampling.choose`, for a row (V,).
+
+    Scores may overflow, to what they should be: the caller sets `np.errstate(over="ignore")`.
+    """
     settings = state.settings
     scores = state.edited(logits) if state.edits else logits
     likeliest = int(scores.argmax())  # or the first nan
@@ -39,8 +52,10 @@ def choose_in_row(logits: Row, state: SamplingState) -> Choice:
         token = state.end_of_text
     elif settings.temperature == 0:
         token = likeliest
-    else:
+    elif draw is None or settings.typical_p < 1:
         token = _drawn(scores, highest, state)
+    else:
+        token = draw(scores, float(highest), settings, state.uniforms.random())
     if settings.logprobs is None:
         return Choice(token, None, ())
     return with_log_probabilities(logits, token, settings.logprobs)

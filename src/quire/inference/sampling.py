@@ -22,10 +22,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from quire.errors import QuireError
-from quire.inference.row import LARGEST, choose_in_row, with_log_probabilities
+from quire.inference.row import LARGEST, Draw, choose_in_row, with_log_probabilities
 from quire.inference.settings import SamplingSettings
 from quire.inference.state import Choice, SamplingState
 
@@ -199,7 +200,7 @@ def draw(probabilities: torch.Tensor, uniforms: Sequence[float]) -> list[int]:
     return [int(token) for token in chosen.tolist()]
 
 
-def choose(logits: torch.Tensor, states: Sequence[SamplingState]) -> list[Choice]:
+def choose(logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw | None = None) -> list[Choice]:
     """Choose the next token of each text.
 
     Each text has settings of its own, and its choice depends on no other text and not on its place. A random choice
@@ -211,14 +212,15 @@ def choose(logits: torch.Tensor, states: Sequence[SamplingState]) -> list[Choice
     Args:
         logits: scores of the model (B, V), on any device.
         states: what each of the B texts knows; `push` is for the caller to call.
+        draw: what draws from a row on a CPU; left out, NumPy does.
 
     Raises:
         QuireError: the scores of a row are no numbers.
     """
-    choices = _choices(logits, states)
+    choices = _choices(logits, states, draw)
     for place, state in enumerate(states):
         while not state.fits(choices[place].token):
-            (choices[place],) = _choices(logits[place : place + 1], [state])
+            (choices[place],) = _choices(logits[place : place + 1], [state], draw)
     return choices
 
 
@@ -238,13 +240,14 @@ def log_probabilities(logits: torch.Tensor, tokens: Sequence[int], top: int) -> 
     return _told(torch.cat([chosen.double(), _log_probability_columns(logits, chosen, top)], -1), [top] * len(tokens))
 
 
-def _choices(logits: torch.Tensor, states: Sequence[SamplingState]) -> list[Choice]:
+def _choices(logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw | None) -> list[Choice]:
     logits = logits.detach()
     if logits.dtype != torch.float32:
         logits = logits.float()
     if logits.device.type == "cpu":
-        rows = logits.contiguous().numpy()
-        return [choose_in_row(rows[place], state) for place, state in enumerate(states)]
+        rows = (logits if logits.stride(-1) == 1 else logits.contiguous()).numpy()
+        with np.errstate(over="ignore"):
+            return [choose_in_row(rows[place], state, draw) for place, state in enumerate(states)]
     return choose_on_device(logits, states)
 
 

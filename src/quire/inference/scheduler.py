@@ -68,15 +68,17 @@ class Scheduler:
         left = self.settings.step_tokens
         counts: dict[Row, int] = {}
         pushed_out = self.pushed_out
-        for writing in (True, False):
-            for row in list(self.running):
-                if row.state is not State.RUNNING or (row.unread == 1) is not writing or not left:
-                    continue
-                count = min(row.unread, left)
-                if self._make_room(row, row.computed + count, counts):
-                    counts[row] = count
-                    left -= count
-        writers = [row for row in counts if row.unread == 1] if self.settings.draft_tokens else []
+        writers: list[Row] = []
+        readers: list[Row] = []
+        for row in self.running:
+            (writers if row.unread == 1 else readers).append(row)
+        for row in (*writers, *readers):
+            if row.state is not State.RUNNING or not left:  # it gave way to one before it
+                continue
+            count = min(row.unread, left)
+            if self._make_room(row, row.computed + count, counts):
+                counts[row] = count
+                left -= count
         while left and self.waiting and len(self.running) < self.settings.max_rows and pushed_out == self.pushed_out:
             admitted = self._admit(left)
             if admitted is None:
@@ -84,9 +86,11 @@ class Scheduler:
             counts[admitted] = min(admitted.unread, left)
             left -= counts[admitted]
         guesses = {}
-        for row in writers:  # with what all that is to be read has left
-            guesses[row] = self._guess(row, left)
-            left -= len(guesses[row])
+        if self.settings.draft_tokens:
+            for row in writers:  # with what all that is to be read has left
+                if row in counts:
+                    guesses[row] = self._guess(row, left)
+                    left -= len(guesses[row])
         batch = Batch()
         plan = [_plan(batch, row, count, guesses.get(row, [])) for row, count in counts.items()]
         return batch, plan
@@ -112,7 +116,7 @@ class Scheduler:
 
     def _make_room(self, row: Row, positions: int, planned: Collection[Row]) -> bool:
         """Get blocks for so many positions of a row, others' if need be; False where it gives way itself."""
-        while not self._take_blocks(row, positions):
+        while len(row.blocks) * BLOCK < positions and not self._take_blocks(row, positions):
             others = (other for other in reversed(self.running) if other not in planned and other is not row)
             self._push_out(next(others, row))
             if row.state is State.WAITING:
@@ -161,8 +165,10 @@ class Scheduler:
             self.guessed_right += reading.right
             self._learn(row, reading.right / len(reading.guessed), len(reading.guessed))
         if row.state is State.RUNNING:
-            row.settle(self.pool)
-            row.slide(self.context, self.pool)
+            if row.has_full_block:
+                row.settle(self.pool)
+            if row.length > self.context:
+                row.slide(self.context, self.pool)
 
     def _learn(self, row: Row, share: float, guesses: int) -> None:
         self.worth.right += SLOWNESS * (share - self.worth.right)

@@ -109,7 +109,7 @@ class Row:
     @property
     def unread(self) -> int:
         """Return how many tokens of the view are not in the cache."""
-        return self.length - self.computed
+        return len(self.tokens) - self.start - self.computed
 
     def view(self) -> list[int]:
         """Return what the model sees."""
@@ -154,13 +154,9 @@ class Row:
         return TokenLogprob(choice.token, self._text(choice.token), choice.logprob, top)
 
     def slide(self, context: int, pool: BlockPool) -> None:
-        """Where the view has outgrown the context, let it begin later.
-
-        The view moves to the last half of a context, newest token included, which is read anew from position 0.
-        """
-        if self.length > context:
-            self.release(pool)
-            self.start = len(self.tokens) - max(1, context // 2)
+        """Let the view begin later: with the last half of a context, newest token included, read from position 0."""
+        self.release(pool)
+        self.start = len(self.tokens) - max(1, context // 2)
 
     def release(self, pool: BlockPool) -> None:
         """Give all room in the cache back."""
@@ -169,9 +165,14 @@ class Row:
             pool.give(block)
         self.nodes, self.blocks, self.computed = [], [], 0
 
+    @property
+    def has_full_block(self) -> bool:
+        """Return whether a block is full by now that other texts cannot share yet."""
+        return (len(self.nodes) + 1) * BLOCK <= self.computed
+
     def settle(self, pool: BlockPool) -> None:
         """Put the blocks that are full by now among those that other texts may share."""
-        while (len(self.nodes) + 1) * BLOCK <= self.computed:
+        while self.has_full_block:
             number = len(self.nodes)
             begin = self.start + number * BLOCK
             tokens = tuple(self.tokens[begin : begin + BLOCK])

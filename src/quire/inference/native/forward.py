@@ -22,6 +22,7 @@ from quire.inference.native import memory as mem
 from quire.inference.native import program as k
 from quire.inference.native import vectors as v
 from quire.inference.native.compiling import compiled, telling
+from quire.inference.native.drawing import Drawing, compiled_draw
 from quire.inference.native.pace import Paces
 from quire.inference.native.packing import Panels, aligned, pack
 from quire.model.transformer import Transformer
@@ -86,6 +87,7 @@ def compiled_run(tell: Callable[[], None] | None = None) -> Any:
         if not _compiled:
             with telling(tell):
                 _compiled.append(_compile(_sources()))
+                compiled_draw()
     return _compiled[0]
 
 
@@ -106,6 +108,7 @@ class NativeModel:
     ) -> None:
         self._workers: list[threading.Thread] = []
         self._run = compiled_run()
+        self.drawing = Drawing(model.config.vocab_size)
         self.config = config = model.config
         self.threads, self.tokens, self.blocks = threads, tokens, blocks
         width, head, hidden = config.hidden_size, config.head_dim, config.intermediate_size
