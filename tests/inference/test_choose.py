@@ -29,7 +29,11 @@ def compiled(logits: torch.Tensor, states: Sequence[SamplingState]) -> list[Choi
     return choose(logits, states, drawing(logits.shape[-1]))
 
 
-WAYS = [choose, sampling.choose_on_device, compiled]
+def on_device(logits: torch.Tensor, states: Sequence[SamplingState]) -> list[Choice]:
+    return sampling.sound(sampling.choose_on_device(logits, states))
+
+
+WAYS = [choose, on_device, compiled]
 
 every = st.builds(
     SamplingSettings,
@@ -232,6 +236,21 @@ def test_infinite_scores_win_and_nan_is_refused(way: Way, temperature: float) ->
         way(torch.tensor([[1.0, torch.nan, 2.0]]), [state(chosen)])
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_scores_that_are_no_numbers_are_told_where_a_setting_hides_them(way: Way) -> None:
+    chosen = SamplingSettings(temperature=0, logit_bias={1: -100})
+    for hiding in (SamplingSettings(temperature=0, ignore_eos=True), chosen):
+        with pytest.raises(QuireError, match="no numbers"):
+            way(torch.tensor([[1.0, 2.0, torch.nan]]), [state(hiding)])  # 2 is the end of text
+
+
+def test_a_damaged_row_leaves_the_others_their_choices() -> None:
+    logits = torch.tensor([[1.0, 3.0, 0.0], [1.0, torch.nan, 2.0], [4.0, 3.0, 0.0]])
+    greedy = [state(SamplingSettings(temperature=0)) for _ in range(3)]
+    for found in (sampling.choose_each(logits, greedy), sampling.choose_on_device(logits, greedy)):
+        assert [each.token if isinstance(each, Choice) else str(each)[:9] for each in found] == [1, "the model", 0]
+
+
 def test_scores_of_half_precision_and_of_other_layouts_are_taken() -> None:
     logits = scores(3, 40, 1)
     greedy = [state(SamplingSettings(temperature=0)) for _ in range(3)]
@@ -285,6 +304,6 @@ def test_compiled_draws_are_those_of_numpy_where_many_weigh_the_same_or_nothing(
         drawn = state(chosen)
         drawn.uniforms = Fixed(share)
         with np.errstate(over="ignore"):
-            tokens.append(choose_in_row(numbers, drawn, draw).token)
+            tokens.append(choose_in_row(numbers, int(numbers.argmax()), drawn, draw).token)
     assert numbers[tokens[0]] == numbers[tokens[1]]
     assert tokens[0] == tokens[1] or share > 0.999  # the last sums differ in their rounding

@@ -8,7 +8,6 @@ None of this changes a text: what is written depends on the prompt, the settings
 
 from __future__ import annotations
 
-import math
 import random
 import threading
 import time
@@ -21,7 +20,7 @@ import torch
 from quire.errors import QuireError, UsageError
 from quire.inference.detokenizer import Detokenizer
 from quire.inference.row import Draw
-from quire.inference.sampling import Choice, SamplingState, choose, log_probabilities
+from quire.inference.sampling import Choice, SamplingState, choose_each, log_probabilities
 from quire.inference.scheduler import Reading, Scheduler
 from quire.inference.sequence import Batch, Finish, Row, State
 from quire.inference.settings import InferenceSettings, SamplingSettings
@@ -216,8 +215,9 @@ class Engine:
         while active:
             places = [place + after for _, place in active]
             own = logits if places == list(range(len(logits))) else logits[places]
+            choices = choose_each(own, [reading.row.sampling for reading, _ in active], self.executor.draw)
             still: list[tuple[Reading, int]] = []
-            for (reading, place), choice in zip(active, self._choices(own, active), strict=True):
+            for (reading, place), choice in zip(active, choices, strict=True):
                 row, guessed = reading.row, reading.guessed
                 if isinstance(choice, QuireError):
                     self._fail(row, choice)
@@ -232,16 +232,6 @@ class Engine:
             after += 1
         for reading in plan:
             self.scheduler.settle(reading)
-
-    def _choices(self, logits: torch.Tensor, active: list[tuple[Reading, int]]) -> Sequence[Choice | QuireError]:
-        """Choose for each row; where one row cannot be chosen for, the others do not suffer."""
-        states = [reading.row.sampling for reading, _ in active]
-        if not _holds_nan(logits):
-            return choose(logits, states, self.executor.draw)
-        damaged = logits.isnan().any(-1).tolist()
-        sound = [place for place, bad in enumerate(damaged) if not bad]
-        chosen = iter(choose(logits[sound], [states[place] for place in sound], self.executor.draw))
-        return [_damaged() if bad else next(chosen) for bad in damaged]
 
     def _take(self, row: Row, choice: Choice) -> None:
         text = row.take(choice)
@@ -332,15 +322,6 @@ class Engine:
             )
             rows.append(row)
         return rows
-
-
-def _damaged() -> QuireError:
-    return QuireError("the model gave scores that are no numbers (nan): its weights are damaged")
-
-
-def _holds_nan(logits: torch.Tensor) -> bool:
-    # NumPy finds the largest of a step's logits in a tenth of the time that PyTorch's threads take to meet.
-    return math.isnan(logits.numpy().max() if logits.device.type == "cpu" else logits.amax())
 
 
 def _constraint(sampling: SamplingSettings, tokenizer: Tokenizer) -> Constraint | None:

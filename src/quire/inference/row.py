@@ -35,15 +35,22 @@ class Draw(Protocol):
         """Return the token."""
 
 
-def choose_in_row(logits: Row, state: SamplingState, draw: Draw | None = None) -> Choice:
+def choose_in_row(logits: Row, likeliest: int, state: SamplingState, draw: Draw | None = None) -> Choice:
     """Choose the next token of one text; arguments as for `quire.inference.sampling.choose`, for a row (V,).
 
     Scores may overflow, to what they should be: the caller sets `np.errstate(over="ignore")`.
+
+    Args:
+        likeliest: the first of the largest logits, or of those that are no numbers.
     """
     settings = state.settings
-    scores = state.edited(logits) if state.edits else logits
-    likeliest = int(scores.argmax())  # or the first nan
-    highest = scores[likeliest]
+    scores, highest = logits, logits[likeliest]
+    if math.isnan(highest):
+        raise no_numbers()
+    if state.edits and not (settings.temperature == 0 and state.may_end_only_later and likeliest != state.end_of_text):
+        scores = state.edited(logits)
+        likeliest = int(scores.argmax())
+        highest = scores[likeliest]
     if not -math.inf < highest < math.inf:
         scores = _repaired(scores)
         likeliest = int(scores.argmax())
@@ -133,9 +140,14 @@ def _typical(levels: Row, weights: Row, p: float) -> Ids:
     return np.asarray(possible[distance <= distance[order[min(needed, len(order) - 1)]]])
 
 
+def no_numbers() -> QuireError:
+    """Return what is wrong with a row of scores that are none."""
+    return QuireError("the model gave scores that are no numbers (nan): its weights are damaged")
+
+
 def _repaired(scores: Row) -> Row:
     if np.isnan(scores).any():
-        raise QuireError("the model gave scores that are no numbers (nan): its weights are damaged")
+        raise no_numbers()
     return np.asarray(np.minimum(scores, LARGEST))
 
 
@@ -150,7 +162,7 @@ def with_log_probabilities(logits: Row, token: int, top: int) -> Choice:
     logits = np.minimum(logits, LARGEST)
     highest = float(logits.max())
     if highest == -math.inf or math.isnan(highest):
-        raise QuireError("the model gave scores that are no numbers: its weights are damaged")
+        raise no_numbers()
     # A sum of float32 in pairs: off by less than 1e-6 of itself.
     log_total = highest + math.log(float(np.exp(logits - np.float32(highest)).sum()))
     if top == 0:

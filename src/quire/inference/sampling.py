@@ -26,15 +26,16 @@ import numpy as np
 import torch
 
 from quire.errors import QuireError
-from quire.inference.row import LARGEST, Draw, choose_in_row, with_log_probabilities
+from quire.inference.row import LARGEST, Draw, choose_in_row, no_numbers, with_log_probabilities
 from quire.inference.settings import SamplingSettings
-from quire.inference.state import Choice, SamplingState
+from quire.inference.state import Choice, Row, SamplingState
 
 __all__ = [
     "Choice",
     "SamplingSettings",
     "SamplingState",
     "choose",
+    "choose_each",
     "distribution",
     "draw",
     "keep_min_p",
@@ -217,11 +218,30 @@ def choose(logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw | N
     Raises:
         QuireError: the scores of a row are no numbers.
     """
+    return sound(choose_each(logits, states, draw))
+
+
+def choose_each(
+    logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw | None = None
+) -> list[Choice | QuireError]:
+    """Do what `choose` does, with an error in the place of each row whose scores are no numbers."""
     choices = _choices(logits, states, draw)
     for place, state in enumerate(states):
-        while not state.fits(choices[place].token):
-            (choices[place],) = _choices(logits[place : place + 1], [state], draw)
+        choice = choices[place]
+        while isinstance(choice, Choice) and not state.fits(choice.token):
+            (choice,) = _choices(logits[place : place + 1], [state], draw)
+        choices[place] = choice
     return choices
+
+
+def sound(choices: Sequence[Choice | QuireError]) -> list[Choice]:
+    """Return choices of which none is an error. Raises the first that is."""
+    result = []
+    for choice in choices:
+        if isinstance(choice, QuireError):
+            raise choice
+        result.append(choice)
+    return result
 
 
 def log_probabilities(logits: torch.Tensor, tokens: Sequence[int], top: int) -> list[Choice]:
@@ -237,22 +257,31 @@ def log_probabilities(logits: torch.Tensor, tokens: Sequence[int], top: int) -> 
         return [with_log_probabilities(row, token, top) for row, token in zip(rows, tokens, strict=True)]
     logits = logits.detach().float()
     chosen = torch.tensor(tokens, device=logits.device)[:, None]
-    return _told(torch.cat([chosen.double(), _log_probability_columns(logits, chosen, top)], -1), [top] * len(tokens))
+    told = torch.cat([chosen.double(), _log_probability_columns(logits, chosen, top)], -1)
+    return sound(_told(told, [top] * len(tokens)))
 
 
-def _choices(logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw | None) -> list[Choice]:
+def _choices(logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw | None) -> list[Choice | QuireError]:
     logits = logits.detach()
     if logits.dtype != torch.float32:
         logits = logits.float()
     if logits.device.type == "cpu":
         rows = (logits if logits.stride(-1) == 1 else logits.contiguous()).numpy()
+        likeliest = rows.argmax(-1).tolist() if states else []  # or the first nan
         with np.errstate(over="ignore"):
-            return [choose_in_row(rows[place], state, draw) for place, state in enumerate(states)]
+            return [_in_row(rows[place], likeliest[place], state, draw) for place, state in enumerate(states)]
     return choose_on_device(logits, states)
 
 
-def choose_on_device(logits: torch.Tensor, states: Sequence[SamplingState]) -> list[Choice]:
-    """Do what `choose` does, for logits (B, V) float32 where they are, with one transfer of what was chosen."""
+def _in_row(logits: Row, likeliest: int, state: SamplingState, draw: Draw | None) -> Choice | QuireError:
+    try:
+        return choose_in_row(logits, likeliest, state, draw)
+    except QuireError as error:  # the others do not suffer
+        return error
+
+
+def choose_on_device(logits: torch.Tensor, states: Sequence[SamplingState]) -> list[Choice | QuireError]:
+    """Do what `choose_each` does, for logits (B, V) float32 where they are, with one transfer of what was chosen."""
     if not states:
         return []
     device = logits.device
@@ -289,7 +318,7 @@ def choose_on_device(logits: torch.Tensor, states: Sequence[SamplingState]) -> l
     highest = scores.amax(-1, keepdim=True)
     ends = torch.tensor([state.end_of_text for state in states], device=device)[:, None]
     chosen = torch.where(highest == -torch.inf, ends, chosen)
-    told = torch.where(highest.isnan(), NOT_A_NUMBER, chosen).double()  # ids are exact in float64
+    told = torch.where(logits.amax(-1, keepdim=True).isnan(), NOT_A_NUMBER, chosen).double()  # ids are exact in float64
     top = [each.logprobs for each in settings]
     if any(each is not None for each in top):
         told = torch.cat([told, _log_probability_columns(logits, chosen, max(each or 0 for each in top))], -1)
@@ -306,11 +335,12 @@ def _log_probability_columns(logits: torch.Tensor, chosen: torch.Tensor, top: in
     return torch.cat([logits.gather(-1, chosen).double() - log_total, likeliest[1], likeliest[0]], -1)
 
 
-def _told(columns: torch.Tensor, top: Sequence[int | None]) -> list[Choice]:
-    choices = []
+def _told(columns: torch.Tensor, top: Sequence[int | None]) -> list[Choice | QuireError]:
+    choices: list[Choice | QuireError] = []
     for row, count in zip(columns.tolist(), top, strict=True):  # the one transfer
         if row[0] == NOT_A_NUMBER:
-            raise QuireError("the model gave scores that are no numbers (nan): its weights are damaged")
+            choices.append(no_numbers())
+            continue
         if count is None:
             choices.append(Choice(int(row[0]), None, ()))
             continue

@@ -63,7 +63,9 @@ class SamplingState:
         self._repeats = settings.repetition_penalty != 1
         self._counts = settings.frequency_penalty != 0 or settings.presence_penalty != 0
         self._biased = len(settings.logit_bias) > 0
-        self.edits = self._repeats or self._counts or self._biased or settings.ignore_eos or constraint is not None
+        others = self._repeats or self._counts or self._biased or constraint is not None
+        self.edits = others or settings.ignore_eos
+        self.may_end_only_later = settings.ignore_eos and not others  # the one edit
         self._held = set(prompt_tokens) if self._repeats else set()  # until the size of the vocabulary is known
         self._written: dict[int, int] = {}
         self._row: _RowEdits | None = None
