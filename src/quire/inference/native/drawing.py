@@ -188,7 +188,10 @@ class Drawing:
         self._room = weights, weights.view(np.int32), np.zeros(room, np.int64), blocks, *groups
 
     def __call__(self, scores: Row, highest: float, settings: SamplingSettings, uniform: float) -> int:
-        """Return the token that is drawn; see `quire.inference.row.Draw`."""
+        """Return the token that is drawn; see `quire.inference.row.Draw`.
+
+        What weighs less than e^-87 of the likeliest weighs nothing.
+        """
         temperature = max(settings.temperature, 1e-6)
         token: int = self._draw(
             scores, highest, temperature, settings.min_p, settings.top_k, settings.top_p, uniform, *self._room
