@@ -60,6 +60,13 @@ def test_without_the_cache_the_text_is_the_same(run_folder: Path) -> None:
     assert quire(*words, "--no-cache")[:2] == quire(*words)[:2]
 
 
+@pytest.mark.parametrize("words", [("--cache-dtype", "float16"), ("--backend", "native")])
+def test_what_is_of_no_use_without_the_cache_is_refused(run_folder: Path, words: tuple[str, str]) -> None:
+    code, out, err = quire(run_folder, "Call me", "--no-cache", *words)
+    assert (code, out) == (2, "")
+    assert f"{' '.join(words)} is of no use: without a cache PyTorch reads" in " ".join(err.split())
+
+
 def test_a_prompt_is_read_from_standard_input(run_folder: Path) -> None:
     words = ("--seed", 1, "--max-tokens", 9)
     assert quire(run_folder, "-", *words, stdin="Größe".encode())[:2] == quire(run_folder, "Größe", *words)[:2]

@@ -100,6 +100,11 @@ def command(
         {"threads": threads, "cache_dtype": cache_dtype, "draft_tokens": draft_tokens},
         where="generate",
     )
+    if no_cache:
+        if cache_dtype != "auto" or backend == "native":
+            useless = "--backend native" if backend == "native" else f"--cache-dtype {cache_dtype}"
+            raise UsageError(f"{useless} is of no use: without a cache PyTorch reads", where="--no-cache")
+        backend = "torch"
     if list(prompts or []).count("-") > 1:
         raise UsageError("standard input is one prompt: - stands there more than once", where="PROMPT")
     texts = [_read_stdin() if prompt == "-" else from_shell(prompt, "PROMPT") for prompt in prompts or [""]]
