@@ -32,12 +32,12 @@ SETTINGS = {
 TIMES = 200
 
 
-def drawn(row: Row, chosen: SamplingSettings, draw: Draw | None) -> tuple[list[int], float]:
+def drawn(row: Row, chosen: SamplingSettings, drawing: Draw | None) -> tuple[list[int], float]:
     """Choose from a row a few times; return the tokens, and the microseconds of one choice."""
     state = SamplingState(chosen, [], seed=0, sample=0, end_of_text=0)
     began = time.perf_counter()
     with np.errstate(over="ignore"):
-        tokens = [choose_in_row(row, int(row.argmax()), state, draw).token for _ in range(TIMES)]
+        tokens = [choose_in_row(row, int(row.argmax()), state, drawing).token for _ in range(TIMES)]
     return tokens, 1e6 * (time.perf_counter() - began) / TIMES
 
 

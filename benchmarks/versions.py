@@ -41,8 +41,11 @@ def writing(args: argparse.Namespace) -> Callable[[], Measured]:
     """Return what writes texts up to the last position and tells the median time of a step at each."""
     from engine import opened, step_times
 
-    language = opened(args.folder, args.threads, cache_dtype=args.cache)
-    texts = ["".join(random.choices(string.ascii_letters, k=PROMPT)) for _ in range(args.texts)]
+    language = opened(
+        args.folder, args.threads, cache_dtype=args.cache, max_rows=args.texts, step_tokens=PROMPT * args.texts
+    )
+    letters = random.Random(0)
+    texts = ["".join(letters.choices(string.ascii_letters, k=PROMPT)) for _ in range(args.texts)]
 
     def measure() -> Measured:
         seconds = step_times(language, texts, POSITIONS[-1] + STEPS - PROMPT, temperature=args.temperature)
@@ -214,6 +217,9 @@ def main() -> None:
     from training_speed import SHAPES as TRAINED
 
     shapes = TRAINED if args.what == "training" else SHAPES
+    for name in ("texts", "threads", "rounds"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} {getattr(args, name)}: at least 1")
     if args.model not in shapes:
         parser.error(f"--model {args.model}: {args.what} has {', '.join(shapes)}")
     with tempfile.TemporaryDirectory(prefix="quire-versions-") as scratch:

@@ -271,6 +271,34 @@ def test_all_ways_choose_alike_on_a_large_vocabulary() -> None:
             assert first.logprob == pytest.approx(other.logprob, abs=1e-6)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_more_than_there_are_may_be_kept(way: Way) -> None:
+    everything, most = (state(SamplingSettings(top_k=count), 7) for count in (0, 2**64))
+    assert way(scores(1, 40, 3), [most]) == way(scores(1, 40, 3), [everything])
+
+
+def test_the_end_that_is_ignored_loses_against_infinity() -> None:
+    logits = torch.zeros(1, 5)
+    logits[0, END], logits[0, 4] = torch.finfo(torch.float32).max, torch.inf
+    for way in WAYS:
+        assert way(logits, [state(SamplingSettings(temperature=0, ignore_eos=True))])[0].token == 4
+
+
+def test_a_row_of_another_size_is_not_drawn_from() -> None:
+    with pytest.raises(ValueError, match="40 scores, where there should be 41"):
+        choose(scores(1, 40, 1), [state(SamplingSettings())], Drawing(41))
+
+
+@pytest.mark.parametrize("width", [0.3, 1.0, 3.0])
+def test_compiled_draws_of_a_very_large_vocabulary_are_those_of_the_definition(width: float) -> None:
+    logits, chosen = scores(1, 151_936, 0, width), SamplingSettings(temperature=1)
+    writing, marks = state(chosen, 1), random.Random("1/0")
+    sums = by_hand(logits[0].numpy(), chosen, []).cumsum()
+    for _ in range(100):
+        token, mark = compiled(logits, [writing])[0].token, marks.random()
+        assert (sums[token - 1] if token else 0.0) - 1e-6 <= mark <= sums[token] + 1e-6
+
+
 class Fixed(random.Random):
     """Gives one number, which sums come near to."""
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 import torch
+from numba.core.errors import NumbaError
 
 from quire.errors import FormatError, UsageError
 from quire.inference.blocks import BLOCK
@@ -273,6 +274,21 @@ def test_a_cache_that_costs_the_compiled_steps_is_told(
     language.close()
     said = "cache_dtype = float16 has no compiled steps here"
     assert [str(warning.message).partition(",")[0] for warning in told] == [said] * (dtype == "float16")
+
+
+def test_where_nothing_can_be_compiled_pytorch_computes_and_it_is_said(
+    make_language: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(tell: object = None) -> None:
+        raise NumbaError("no such processor")
+
+    monkeypatch.setattr("quire.inference.native.forward.compiled_run", fails)
+    language = make_language(backend="auto")
+    with pytest.warns(UserWarning, match="no such processor"):
+        language.prepare(compiling=lambda: None)
+    assert isinstance(language.engine.executor, TorchExecutor)
+    with pytest.raises(UsageError, match="no such processor"):
+        make_language(backend="native").prepare(compiling=lambda: None)
 
 
 @pytest.mark.parametrize("backend", ["torch", "native"])

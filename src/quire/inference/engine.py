@@ -39,7 +39,7 @@ class Executor(Protocol):
 
     config: ModelConfig
     blocks: int  # of 32 positions, that the cache has
-    draw: Draw | None  # from a row of logits on a CPU, where something does it faster than NumPy
+    drawing: Draw | None  # from a row of logits on a CPU, where something does it faster than NumPy
 
     @property
     def version(self) -> int:
@@ -215,7 +215,7 @@ class Engine:
         while active:
             places = [place + after for _, place in active]
             own = logits if places == list(range(len(logits))) else logits[places]
-            choices = choose_each(own, [reading.row.sampling for reading, _ in active], self.executor.draw)
+            choices = choose_each(own, [reading.row.sampling for reading, _ in active], self.executor.drawing)
             still: list[tuple[Reading, int]] = []
             for (reading, place), choice in zip(active, choices, strict=True):
                 row, guessed = reading.row, reading.guessed

@@ -32,7 +32,7 @@ class TorchExecutor:
         dtype: of what the cache holds; left out, that of the weights.
     """
 
-    draw: Draw | None = None
+    drawing: Draw | None = None
 
     def __init__(
         self, model: Transformer, blocks: int, *, recorded: bool | None = None, dtype: torch.dtype | None = None
@@ -133,7 +133,7 @@ class UncachedExecutor:
         blocks: that the engine should believe in; there are none.
     """
 
-    draw: Draw | None = None
+    drawing: Draw | None = None
 
     def __init__(self, model: Transformer, blocks: int) -> None:
         self.model, self.config, self.blocks = model, model.config, blocks
@@ -165,7 +165,7 @@ class NativeExecutor:
 
     def __init__(self, native: NativeModel) -> None:
         self.native, self.config, self.blocks = native, native.config, native.blocks
-        self.draw: Draw | None = native.drawing
+        self.drawing: Draw | None = native.drawing
         self.version = 0  # its copy of the weights stays as it is
 
     def step(self, batch: Batch) -> torch.Tensor:

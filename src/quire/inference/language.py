@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -78,9 +79,12 @@ class LanguageModel:
             compiling: called where its steps must be compiled first, once on a machine, for 10 to 20 seconds.
         """
         if compiling is not None and self.backend != "torch" and why_not_native(self.model, half=self._half) is None:
+            from numba.core.errors import NumbaError
+
             from quire.inference.native.forward import compiled_run
 
-            compiled_run(compiling)
+            with contextlib.suppress(NumbaError, RuntimeError):  # raised or told where the engine is made
+                compiled_run(compiling)
         _ = self.engine
 
     def generate(

@@ -35,7 +35,7 @@ class Draw(Protocol):
         """Return the token."""
 
 
-def choose_in_row(logits: Row, likeliest: int, state: SamplingState, draw: Draw | None = None) -> Choice:
+def choose_in_row(logits: Row, likeliest: int, state: SamplingState, drawing: Draw | None = None) -> Choice:
     """Choose the next token of one text; arguments as for `quire.inference.sampling.choose`, for a row (V,).
 
     Scores may overflow, to what they should be: the caller sets `np.errstate(over="ignore")`.
@@ -47,7 +47,8 @@ def choose_in_row(logits: Row, likeliest: int, state: SamplingState, draw: Draw 
     scores, highest = logits, logits[likeliest]
     if math.isnan(highest):
         raise no_numbers()
-    if state.edits and not (settings.temperature == 0 and state.may_end_only_later and likeliest != state.end_of_text):
+    sure = settings.temperature == 0 and state.may_end_only_later and likeliest != state.end_of_text
+    if state.edits and not (sure and highest < math.inf):
         scores = state.edited(logits)
         likeliest = int(scores.argmax())
         highest = scores[likeliest]
@@ -59,10 +60,10 @@ def choose_in_row(logits: Row, likeliest: int, state: SamplingState, draw: Draw 
         token = state.end_of_text
     elif settings.temperature == 0:
         token = likeliest
-    elif draw is None or settings.typical_p < 1:
+    elif drawing is None or settings.typical_p < 1:
         token = _drawn(scores, highest, state)
     else:
-        token = draw(scores, float(highest), settings, state.uniforms.random())
+        token = drawing(scores, float(highest), settings, state.uniforms.random())
     if settings.logprobs is None:
         return Choice(token, None, ())
     return with_log_probabilities(logits, token, settings.logprobs)

@@ -201,7 +201,7 @@ def draw(probabilities: torch.Tensor, uniforms: Sequence[float]) -> list[int]:
     return [int(token) for token in chosen.tolist()]
 
 
-def choose(logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw | None = None) -> list[Choice]:
+def choose(logits: torch.Tensor, states: Sequence[SamplingState], drawing: Draw | None = None) -> list[Choice]:
     """Choose the next token of each text.
 
     Each text has settings of its own, and its choice depends on no other text and not on its place. A random choice
@@ -213,23 +213,23 @@ def choose(logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw | N
     Args:
         logits: scores of the model (B, V), on any device.
         states: what each of the B texts knows; `push` is for the caller to call.
-        draw: what draws from a row on a CPU; left out, NumPy does.
+        drawing: what draws from a row on a CPU; left out, NumPy does.
 
     Raises:
         QuireError: the scores of a row are no numbers.
     """
-    return sound(choose_each(logits, states, draw))
+    return sound(choose_each(logits, states, drawing))
 
 
 def choose_each(
-    logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw | None = None
+    logits: torch.Tensor, states: Sequence[SamplingState], drawing: Draw | None = None
 ) -> list[Choice | QuireError]:
     """Do what `choose` does, with an error in the place of each row whose scores are no numbers."""
-    choices = _choices(logits, states, draw)
+    choices = _choices(logits, states, drawing)
     for place, state in enumerate(states):
         choice = choices[place]
         while isinstance(choice, Choice) and not state.fits(choice.token):
-            (choice,) = _choices(logits[place : place + 1], [state], draw)
+            (choice,) = _choices(logits[place : place + 1], [state], drawing)
         choices[place] = choice
     return choices
 
@@ -261,7 +261,7 @@ def log_probabilities(logits: torch.Tensor, tokens: Sequence[int], top: int) -> 
     return sound(_told(told, [top] * len(tokens)))
 
 
-def _choices(logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw | None) -> list[Choice | QuireError]:
+def _choices(logits: torch.Tensor, states: Sequence[SamplingState], drawing: Draw | None) -> list[Choice | QuireError]:
     logits = logits.detach()
     if logits.dtype != torch.float32:
         logits = logits.float()
@@ -269,13 +269,13 @@ def _choices(logits: torch.Tensor, states: Sequence[SamplingState], draw: Draw |
         rows = (logits if logits.stride(-1) == 1 else logits.contiguous()).numpy()
         likeliest = rows.argmax(-1).tolist() if states else []  # or the first nan
         with np.errstate(over="ignore"):
-            return [_in_row(rows[place], likeliest[place], state, draw) for place, state in enumerate(states)]
+            return [_in_row(rows[place], likeliest[place], state, drawing) for place, state in enumerate(states)]
     return choose_on_device(logits, states)
 
 
-def _in_row(logits: Row, likeliest: int, state: SamplingState, draw: Draw | None) -> Choice | QuireError:
+def _in_row(logits: Row, likeliest: int, state: SamplingState, drawing: Draw | None) -> Choice | QuireError:
     try:
-        return choose_in_row(logits, likeliest, state, draw)
+        return choose_in_row(logits, likeliest, state, drawing)
     except QuireError as error:  # the others do not suffer
         return error
 
@@ -296,7 +296,14 @@ def choose_on_device(logits: torch.Tensor, states: Sequence[SamplingState]) -> l
     if any(each.temperature > 0 for each in settings):
         temperature, min_p, top_k, top_p, typical_p, uniform = torch.tensor(
             [
-                (s.temperature, s.min_p, s.top_k, s.top_p, s.typical_p, state.uniforms.random() if s.temperature else 0)
+                (
+                    s.temperature,
+                    s.min_p,
+                    min(s.top_k, scores.shape[-1]),
+                    s.top_p,
+                    s.typical_p,
+                    state.uniforms.random() if s.temperature else 0,
+                )
                 for s, state in zip(settings, states, strict=True)
             ],
             dtype=torch.float64,

@@ -73,7 +73,9 @@ class Scheduler:
         for row in self.running:
             (writers if row.unread == 1 else readers).append(row)
         for row in (*writers, *readers):
-            if row.state is not State.RUNNING or not left:  # it gave way to one before it
+            if not left:
+                break
+            if row.state is not State.RUNNING:  # it gave way to one before it
                 continue
             count = min(row.unread, left)
             if self._make_room(row, row.computed + count, counts):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -34,6 +38,30 @@ def compiled(function: Callable[..., Any], signature: Any, **options: Any) -> An
         return numba.njit(signature, **options)(function)
     kept.disable_compile()
     return kept
+
+
+class Once:
+    """A function that is compiled at its first use in a process, by whichever thread comes first.
+
+    Args:
+        build: compiles it, given the digest of its sources.
+        modules: what it is made of besides its own file, which is all that numba's cache looks at.
+    """
+
+    def __init__(self, build: Callable[[str], Any], *modules: ModuleType) -> None:
+        self._build, self._modules = build, modules
+        self._lock = threading.Lock()
+        self._function: Any = None
+
+    def __call__(self) -> Any:
+        """Return the function. Raises as `compiled` does, each time anew."""
+        with self._lock:
+            if self._function is None:
+                digest = hashlib.sha256()
+                for module in self._modules:
+                    digest.update(Path(str(module.__file__)).read_bytes())
+                self._function = self._build(digest.hexdigest())
+            return self._function
 
 
 @contextlib.contextmanager

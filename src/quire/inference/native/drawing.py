@@ -7,9 +7,6 @@ ten, then by the last.
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -18,7 +15,7 @@ import numpy as np
 from quire.inference.native import instructions as op
 from quire.inference.native import program as k
 from quire.inference.native import vectors as v
-from quire.inference.native.compiling import compiled
+from quire.inference.native.compiling import Once, compiled
 from quire.inference.native.packing import aligned
 from quire.inference.settings import SamplingSettings
 from quire.inference.state import Row
@@ -117,9 +114,10 @@ def _compile(sources: str) -> Any:
         if top_p < 1.0 and top_k == 0 and min_p == 0.0:
             # Tokens of at most this weight hold at most 1 - p of all together, so the others reach p without them.
             floor = numba.float32(0.999 * (1.0 - top_p) * total / size)
-        left = 0
+        left, left_out = 0, 0.0
         for place in range(size):  # writes over what has been read
             weight = weights[place]
+            left_out += 0.0 if weight >= floor else weight
             weights[left] = weight
             ids[left] = place
             left += 1 if weight >= floor and weight > 0.0 else 0
@@ -134,11 +132,9 @@ def _compile(sources: str) -> Any:
                 kept += 1 if stays else 0
             left = kept
         if top_p < 1.0:
-            whole = numba.float64(total)
-            if floor == min_p:
-                whole = 0.0
-                for place in range(left):
-                    whole += weights[place]
+            whole = left_out if min_p == 0.0 else 0.0  # what min-p left out is not of the whole
+            for place in range(left):
+                whole += weights[place]
             least = cut(weights, bits, left, ALL, top_p * whole, counts, masses)
             for place in range(left):
                 if bits[place] < least:
@@ -153,23 +149,7 @@ def _compile(sources: str) -> Any:
     return compiled(draw, signature, nogil=True, error_model="numpy", boundscheck=False)
 
 
-def _sources() -> str:
-    digest = hashlib.sha256()
-    for module in (op, v):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
-
-
-_compiling = threading.Lock()
-_compiled: list[Any] = []
-
-
-def compiled_draw() -> Any:
-    """Return the compiled function; compiled at the first call of all, read from numba's cache after that."""
-    with _compiling:
-        if not _compiled:
-            _compiled.append(_compile(_sources()))
-    return _compiled[0]
+compiled_draw = Once(_compile, op, v, k)
 
 
 class Drawing:
@@ -180,7 +160,7 @@ class Drawing:
     """
 
     def __init__(self, vocab_size: int) -> None:
-        self._draw = compiled_draw()
+        self._draw, self._size = compiled_draw(), vocab_size
         room = -(-vocab_size // BLOCK) * BLOCK
         weights = aligned(room, np.float32)
         blocks = np.zeros(room // BLOCK)
@@ -191,9 +171,21 @@ class Drawing:
         """Return the token that is drawn; see `quire.inference.row.Draw`.
 
         What weighs less than e^-87 of the likeliest weighs nothing.
+
+        Raises:
+            ValueError: the row has another size.
         """
+        if len(scores) != self._size:
+            raise ValueError(f"{len(scores)} scores, where there should be {self._size}")
         temperature = max(settings.temperature, 1e-6)
         token: int = self._draw(
-            scores, highest, temperature, settings.min_p, settings.top_k, settings.top_p, uniform, *self._room
+            scores,
+            highest,
+            temperature,
+            settings.min_p,
+            min(settings.top_k, self._size),
+            settings.top_p,
+            uniform,
+            *self._room,
         )
         return token

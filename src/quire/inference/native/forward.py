@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, cast
 
@@ -21,7 +19,7 @@ from quire.inference.native import instructions as op
 from quire.inference.native import memory as mem
 from quire.inference.native import program as k
 from quire.inference.native import vectors as v
-from quire.inference.native.compiling import compiled, telling
+from quire.inference.native.compiling import Once, compiled, telling
 from quire.inference.native.drawing import Drawing, compiled_draw
 from quire.inference.native.pace import Paces
 from quire.inference.native.packing import Panels, aligned, pack
@@ -66,15 +64,7 @@ def _compile(sources: str) -> Any:
     return compiled(run, signature, **options)
 
 
-def _sources() -> str:
-    digest = hashlib.sha256()
-    for module in (cache_blocks, op, mem, v, k, attention, kernels):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
-
-
-_compiling = threading.Lock()
-_compiled: list[Any] = []
+_run = Once(_compile, cache_blocks, op, mem, v, k, attention, kernels)
 
 
 def compiled_run(tell: Callable[[], None] | None = None) -> Any:
@@ -83,12 +73,9 @@ def compiled_run(tell: Callable[[], None] | None = None) -> Any:
     Args:
         tell: called before it is compiled, which takes 10 to 20 seconds, and only then.
     """
-    with _compiling:
-        if not _compiled:
-            with telling(tell):
-                _compiled.append(_compile(_sources()))
-                compiled_draw()
-    return _compiled[0]
+    with telling(tell):
+        compiled_draw()
+        return _run()
 
 
 class NativeModel:
