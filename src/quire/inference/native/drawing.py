@@ -58,21 +58,28 @@ def cut(weights: Any, bits: Any, size: int, count: int, mass: float, counts: Any
 
 
 @k.compiled
+def total_of(weights: Any, start: int, end: int) -> float:
+    """Return the sum of the weights from `start` on, before `end`."""
+    a = b = c = d = 0.0
+    fours = start + (end - start) // 4 * 4
+    for place in range(start, fours, 4):  # four sums do not wait for each other
+        a += weights[place]
+        b += weights[place + 1]
+        c += weights[place + 2]
+        d += weights[place + 3]
+    for place in range(fours, end):
+        a += weights[place]
+    return (a + b) + (c + d)
+
+
+@k.compiled
 def passed(weights: Any, size: int, share: float, blocks: Any) -> int:
     """Return the first place where the running sum of `size` weights passes `share` of all."""
     number = (size + BLOCK - 1) // BLOCK
-    for place in range(size, number * BLOCK):
-        weights[place] = 0.0
     total = 0.0
     for block in range(number):
         start = block * BLOCK
-        a = b = c = d = 0.0
-        for place in range(start, start + BLOCK, 4):
-            a += weights[place]
-            b += weights[place + 1]
-            c += weights[place + 2]
-            d += weights[place + 3]
-        total += (a + b) + (c + d)
+        total += total_of(weights, start, min(size, start + BLOCK))
         blocks[block] = total
     mark = share * total
     block = 0
@@ -109,15 +116,16 @@ def _compile(sources: str) -> Any:
         vectors = (size + op.LANES - 1) // op.LANES
         for place in range(size, vectors * op.LANES):
             weights[place] = -np.inf
-        total = v.exponentiate(weights.ctypes.data, vectors, numba.float32(0.0))
-        floor = min_p
-        if top_p < 1.0 and top_k == 0 and min_p == 0.0:
+        v.exponentiate(weights.ctypes.data, vectors, numba.float32(0.0))
+        floor, whole = min_p, 0.0
+        of_all = top_p < 1.0 and top_k == 0 and min_p == 0.0
+        if of_all:
+            whole = total_of(weights, 0, size)
             # Tokens of at most this weight hold at most 1 - p of all together, so the others reach p without them.
-            floor = numba.float32(0.999 * (1.0 - top_p) * total / size)
-        left, left_out = 0, 0.0
+            floor = numba.float32(0.999 * (1.0 - top_p) * whole / size)
+        left = 0
         for place in range(size):  # writes over what has been read
             weight = weights[place]
-            left_out += 0.0 if weight >= floor else weight
             weights[left] = weight
             ids[left] = place
             left += 1 if weight >= floor and weight > 0.0 else 0
@@ -132,9 +140,8 @@ def _compile(sources: str) -> Any:
                 kept += 1 if stays else 0
             left = kept
         if top_p < 1.0:
-            whole = left_out if min_p == 0.0 else 0.0  # what min-p left out is not of the whole
-            for place in range(left):
-                whole += weights[place]
+            if not of_all:
+                whole = total_of(weights, 0, left)
             least = cut(weights, bits, left, ALL, top_p * whole, counts, masses)
             for place in range(left):
                 if bits[place] < least:
