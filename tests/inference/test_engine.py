@@ -287,7 +287,7 @@ def test_where_nothing_can_be_compiled_pytorch_computes_and_it_is_said(
     with pytest.warns(UserWarning, match="no such processor"):
         language.prepare(compiling=lambda: None)
     assert isinstance(language.engine.executor, TorchExecutor)
-    with pytest.warns(UserWarning), pytest.raises(UsageError, match="no such processor"):
+    with pytest.warns(UserWarning, match="PyTorch computes"), pytest.raises(UsageError, match="no such processor"):
         make_language(backend="native").prepare(compiling=lambda: None)
 
 
