@@ -22,23 +22,21 @@ own, name the Python of that with --python.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
 import statistics
 import string
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
 
+from answering import AnswerError, Answering
 from quire.files import write_text
 from quire.interop.gguf import GGUFType, write_gguf
 from quire.interop.huggingface import save_model_folder
@@ -63,12 +61,8 @@ PROMPT, WRITTEN, READ, COMPARED = 16, 128, 512, 64
 ENGINE = Path(__file__).with_name("decode_engines.py")
 
 
-class EngineError(Exception):
-    """An engine's process ended, or left itself out; the message says why."""
-
-
-class Worker:
-    """The process of an engine; the context manager ends it.
+class Worker(Answering):
+    """The process of an engine.
 
     Args:
         python: the interpreter.
@@ -79,44 +73,28 @@ class Worker:
         log: where what it says goes.
 
     Raises:
-        EngineError: the engine is not there.
+        AnswerError: where it is entered, the engine is not there.
     """
 
     def __init__(self, python: str, engine: str, model: Path, weights: str, threads: int, log: Path) -> None:
         # Everyone's own threads wait as they wait by default, however the shell of this run has set them.
         environment = {name: value for name, value in os.environ.items() if name not in WAITING}
         environment["OMP_NUM_THREADS"] = str(threads)
-        self.log = log
-        with log.open("w", encoding="utf-8") as said:
-            self.process = subprocess.Popen(
-                [python, str(ENGINE), engine, str(model), weights, str(threads)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                text=True,
-                env=environment,
-            )
+        super().__init__([python, str(ENGINE), engine, str(model), weights, str(threads)], environment, log)
         self.version = ""
 
     def __enter__(self) -> Worker:
-        opened = self._answer()
+        opened = self.answer()
         if "left_out" in opened:
             self.__exit__(None, None, None)
-            raise EngineError(opened["left_out"])
+            raise AnswerError(opened["left_out"])
         self.version = opened["version"]
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.process.kill()
-        self.process.communicate()
-
     def ask(self, do: str, prompts: Sequence[str], tokens: int) -> dict[str, Any]:
         """Return the answer to a command."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(OSError):  # where it ended, `_answer` tells what it said last
-            self.process.stdin.write(json.dumps({"do": do, "prompts": prompts, "tokens": tokens}) + "\n")
-            self.process.stdin.flush()
-        return self._answer()
+        answer: dict[str, Any] = self.answer_to(json.dumps({"do": do, "prompts": prompts, "tokens": tokens}))
+        return answer
 
     def rates(self, batch: int) -> tuple[float, float]:
         """Return the tokens written and read in a second, in a batch of so many rows."""
@@ -124,16 +102,6 @@ class Worker:
         wrote = self.ask("write", prompts(batch, PROMPT), WRITTEN + 1)
         read = self.ask("write", prompts(batch, READ // batch), 1)
         return batch * WRITTEN / (wrote["whole"] - wrote["first"]), READ // batch * batch / read["first"]
-
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            said = self.log.read_text("utf-8", errors="replace").strip().splitlines()
-            raise EngineError((said or ["it said nothing"])[-1])
-        answer: dict[str, Any] = json.loads(line)
-        return answer
 
 
 WAITING = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
@@ -174,7 +142,7 @@ def compare(
             )
             try:
                 workers[engine] = stack.enter_context(worker)
-            except EngineError as error:
+            except AnswerError as error:
                 print(f"{name}, {weights}: {engine} is left out: {error}", flush=True)
         if weights == "f32":
             check(name, workers)

@@ -37,6 +37,7 @@ from typing import Any
 
 import torch
 
+from answering import AnswerError
 from quire.files import write_text
 from quire.model.config import ModelConfig
 from quire.model.size import count_parameters
@@ -46,7 +47,7 @@ from quire.tokens.split import SplitPlan
 from quire.training.machine import Machine, measure_machine
 from shakespeare import OneText
 from training_speed import SHAPES
-from training_workers import ContenderError, Field, Worker
+from training_workers import Field, Worker
 
 BATCH = {"speed": 16, "loss": 8}
 """Windows in a step: of everyone where speed is compared; of the peers against the clock, the Trainer's default."""
@@ -130,7 +131,7 @@ def who_is_here(contenders: Mapping[str, Contender], wanted: Sequence[str], fiel
     return here
 
 
-def left_out(contender: Contender, error: ContenderError) -> None:
+def left_out(contender: Contender, error: AnswerError) -> None:
     """Say that a contender failed; a fault of quire is no reason to leave it out."""
     if contender.is_ours:
         raise error
@@ -165,7 +166,7 @@ def compare_speed(
                 try:
                     worker.take(2)  # compile and warm up
                     steps = max(1, round(TURN_SECONDS / worker.take(1)[0]))
-                except ContenderError as error:
+                except AnswerError as error:
                     left_out(SPEED[key], error)
                 else:
                     running[key, compiled] = (worker, steps)
@@ -251,7 +252,7 @@ def compare_loss(
         with field.worker(key, tokens, shape, what, fresh=True) as worker:
             try:
                 row = {"model": size, "contender": key, **what, **worker.finish()}
-            except ContenderError as error:
+            except AnswerError as error:
                 left_out(LOSS[key], error)
                 continue
         rows.append(row)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TextIO, cast
+from typing import Any
 
+from answering import Answering
 from quire.files import write_text
 from quire.model.config import ModelConfig
 from quire.training.machine import Machine
@@ -21,8 +20,8 @@ from training_task import Task
 WORKER = Path(__file__).with_name("training_contender.py")
 
 
-class Worker:
-    """A contender's process; the context manager ends it.
+class Worker(Answering):
+    """A contender's process.
 
     Args:
         python: the interpreter.
@@ -34,52 +33,18 @@ class Worker:
         folder = Path(task.out)
         folder.mkdir(parents=True)
         write_text(folder / "task.json", json.dumps(asdict(task)))
-        self.log = folder / "log.txt"
-        with self.log.open("w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                [python, str(WORKER), str(folder / "task.json")],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding="utf-8",
-                env={**os.environ, **environment},
-            )
-        self.commands, self.answers = cast(TextIO, self.process.stdin), cast(TextIO, self.process.stdout)
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.process.kill()
-        self.process.communicate()
+        command = [python, str(WORKER), str(folder / "task.json")]
+        super().__init__(command, {**os.environ, **environment}, folder / "log.txt")
 
     def take(self, steps: int) -> tuple[float, float]:
         """Return the seconds that so many steps took, by the clock and of processors."""
-        answer = self._ask(f"{steps}\n")
+        answer = self.answer_to(str(steps))
         return float(answer["seconds"]), float(answer["processor_seconds"])
 
     def finish(self) -> dict[str, Any]:
         """Return the closing answer."""
-        return self._ask("\n")
-
-    def _ask(self, command: str) -> dict[str, Any]:
-        try:
-            self.commands.write(command)
-            self.commands.flush()
-            line = self.answers.readline()
-        except OSError:
-            line = ""
-        if not line:
-            self.process.wait()
-            lines = self.log.read_text("utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
-            raise ContenderError(lines[-1])
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any] = self.answer_to("")
         return answer
-
-
-class ContenderError(Exception):
-    """A contender's process ended before its time; the message is the last line it said."""
 
 
 @dataclass(frozen=True)

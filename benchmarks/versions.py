@@ -22,12 +22,13 @@ import os
 import random
 import statistics
 import string
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from answering import AnswerError, Answering
 
 Measured = dict[str, float]
 
@@ -125,61 +126,42 @@ def work(args: argparse.Namespace) -> None:
         print(json.dumps(measure()), flush=True)
 
 
-class Version:
+class Version(Answering):
     """The process that measures a checkout."""
 
     def __init__(self, checkout: Path, args: argparse.Namespace, folder: Path) -> None:
         given = ["--what", args.what, "--model", args.model, "--threads", str(args.threads), "--texts", str(args.texts)]
         given += ["--cache", args.cache, "--optimizer", args.optimizer, "--precision", args.precision]
         given += ["--temperature", str(args.temperature)]
-        self.checkout = checkout
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, str(checkout), str(checkout), "--folder", str(folder), *given],
-            env={**os.environ, "PYTHONPATH": str((checkout / "src").resolve())},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._answer()
+        command = [sys.executable, __file__, str(checkout), str(checkout), "--folder", str(folder), *given]
+        environment = {**os.environ, "PYTHONPATH": str((checkout / "src").resolve())}
+        log = "-".join(checkout.resolve().parts[1:])  # both may have the same name
+        super().__init__(command, environment, folder / f"{log}.log")
+
+    def __enter__(self) -> Version:
+        self.answer()  # it is ready
+        return self
 
     def measure(self) -> Measured:
         """Return one round's figures."""
-        assert self.process.stdin is not None
         time.sleep(SETTLE)
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        measured: Measured = self._answer()
+        measured: Measured = self.answer_to("")
         return measured
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.communicate()
-
-    def _answer(self):  # type: ignore[no-untyped-def]
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"{self.checkout}: the process that measures it ended with status {self.process.wait()}")
-        return json.loads(line)
 
 
 def compare(args: argparse.Namespace, folder: Path) -> list[tuple[Measured, Measured]]:
     """Return the figures of each round, those of the first version and of the second."""
+    before, after = args.checkouts
     if args.what == "opening":
         rounds = []
         for _ in range(args.rounds):
-            pair = []
-            for checkout in args.checkouts:
-                version = Version(checkout, args, folder)
-                pair.append(version.measure())
-                version.close()
-            rounds.append((pair[0], pair[1]))
+            with Version(before, args, folder) as version:
+                figures = version.measure()
+            with Version(after, args, folder) as version:
+                rounds.append((figures, version.measure()))
         return rounds
-    first, second = (Version(checkout, args, folder) for checkout in args.checkouts)
-    rounds = [(first.measure(), second.measure()) for _ in range(args.rounds)]
-    first.close()
-    second.close()
-    return rounds
+    with Version(before, args, folder) as first, Version(after, args, folder) as second:
+        return [(first.measure(), second.measure()) for _ in range(args.rounds)]
 
 
 def show(args: argparse.Namespace, rounds: Sequence[tuple[Measured, Measured]]) -> None:
@@ -226,7 +208,10 @@ def main() -> None:
         folder = Path(scratch)
         if args.what != "training":
             save_model_folder(folder, *random_model(SHAPES[args.model]))
-        rounds = compare(args, folder)
+        try:
+            rounds = compare(args, folder)
+        except AnswerError as error:
+            sys.exit(f"a checkout could not be measured: {error}")
     print(f"{args.what}, {args.model}, {args.rounds} rounds in turn, {args.threads} threads")
     show(args, rounds)
 

@@ -57,7 +57,7 @@ def test_other_tokens_end_the_run(decode: Any) -> None:
 
 def test_an_engine_that_cannot_start_says_why(decode: Any, tmp_path: Path) -> None:
     with (
-        pytest.raises(decode.EngineError, match="no such folder"),
+        pytest.raises(decode.AnswerError, match="no such folder"),
         decode.Worker(sys.executable, "quire", tmp_path / "none", "f32", 1, tmp_path / "log"),
     ):
         pass

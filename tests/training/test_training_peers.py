@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import nanogpt_recipe
 import training_peers
 import training_task
-from training_workers import ContenderError, Field
+from answering import AnswerError
+from training_workers import Field
 
 TINY = ModelConfig(vocab_size=512, hidden_size=32, num_layers=2, num_heads=2, context_length=16)
 TEXT = "The fold of a sheet makes leaves, the leaves make a quire, and quires make a book.\n"
@@ -176,12 +177,12 @@ def test_a_peer_that_fails_is_left_out_with_its_last_words_and_quire_is_not(tmp_
     what = {"batch": 4, "precision": "float32", "compiled": False, "seconds": None}
     with (
         field.worker("nanogpt", tmp_path / "absent", TINY, what, fresh=False) as worker,
-        pytest.raises(ContenderError, match=r"FileNotFoundError.*index\.json") as error,
+        pytest.raises(AnswerError, match=r"FileNotFoundError.*index\.json") as error,
     ):
         worker.take(1)
     training_peers.left_out(training_peers.SPEED["nanogpt"], error.value)
     assert capsys.readouterr().out.startswith("nanoGPT's layout is left out: FileNotFoundError")
-    with pytest.raises(ContenderError):
+    with pytest.raises(AnswerError):
         training_peers.left_out(training_peers.SPEED["quire"], error.value)
 
 

@@ -47,7 +47,7 @@ def choose_in_row(logits: Row, likeliest: int, state: SamplingState, drawing: Dr
     scores, highest = logits, logits[likeliest]
     if math.isnan(highest):
         raise no_numbers()
-    sure = settings.temperature == 0 and state.may_end_only_later and likeliest != state.end_of_text
+    sure = settings.temperature == 0 and state.only_ignores_end and likeliest != state.end_of_text
     if state.edits and not (sure and highest < math.inf):
         scores = state.edited(logits)
         likeliest = int(scores.argmax())

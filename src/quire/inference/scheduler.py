@@ -118,7 +118,7 @@ class Scheduler:
 
     def _make_room(self, row: Row, positions: int, planned: Collection[Row]) -> bool:
         """Get blocks for so many positions of a row, others' if need be; False where it gives way itself."""
-        while len(row.blocks) * BLOCK < positions and not self._take_blocks(row, positions):
+        while not self._take_blocks(row, positions):
             others = (other for other in reversed(self.running) if other not in planned and other is not row)
             self._push_out(next(others, row))
             if row.state is State.WAITING:
@@ -167,8 +167,7 @@ class Scheduler:
             self.guessed_right += reading.right
             self._learn(row, reading.right / len(reading.guessed), len(reading.guessed))
         if row.state is State.RUNNING:
-            if row.has_full_block:
-                row.settle(self.pool)
+            row.settle(self.pool)
             if row.length > self.context:
                 row.slide(self.context, self.pool)
 

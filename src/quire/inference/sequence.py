@@ -109,7 +109,7 @@ class Row:
     @property
     def unread(self) -> int:
         """Return how many tokens of the view are not in the cache."""
-        return len(self.tokens) - self.start - self.computed
+        return self.length - self.computed
 
     def view(self) -> list[int]:
         """Return what the model sees."""
@@ -165,14 +165,9 @@ class Row:
             pool.give(block)
         self.nodes, self.blocks, self.computed = [], [], 0
 
-    @property
-    def has_full_block(self) -> bool:
-        """Return whether a block is full by now that other texts cannot share yet."""
-        return (len(self.nodes) + 1) * BLOCK <= self.computed
-
     def settle(self, pool: BlockPool) -> None:
         """Put the blocks that are full by now among those that other texts may share."""
-        while self.has_full_block:
+        while (len(self.nodes) + 1) * BLOCK <= self.computed:
             number = len(self.nodes)
             begin = self.start + number * BLOCK
             tokens = tuple(self.tokens[begin : begin + BLOCK])

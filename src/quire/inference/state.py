@@ -65,7 +65,7 @@ class SamplingState:
         self._biased = len(settings.logit_bias) > 0
         others = self._repeats or self._counts or self._biased or constraint is not None
         self.edits = others or settings.ignore_eos
-        self.may_end_only_later = settings.ignore_eos and not others  # the one edit
+        self.only_ignores_end = settings.ignore_eos and not others
         self._held = set(prompt_tokens) if self._repeats else set()  # until the size of the vocabulary is known
         self._written: dict[int, int] = {}
         self._row: _RowEdits | None = None
